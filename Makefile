@@ -1,0 +1,63 @@
+# Digital Human Studio. `make help` lists what can be done.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# What the tests use is theirs alone: no setting of a person's shell leaks in.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help demo up down test test-all lint format bench lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.run ## produce one real talking video from nothing, at .studio/demo.mp4
+	$(BIN)/studio demo
+
+up: $(VENV)/.run ## start the studio and keep it running until Ctrl-C
+	$(BIN)/studio up
+
+down: $(VENV)/.run ## stop the studio
+	$(BIN)/studio down
+
+test: $(VENV)/.dev ## run the tests, in about ten minutes
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## check style, types and import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## measure speed and memory, as ratios against plain code in the same run
+	$(BIN)/python -m tests.bench
+
+lock: $(VENV)/.dev ## resolve the dependencies anew into the two hashed locks
+	$(BIN)/uv pip compile pyproject.toml --extra embedded --extra build --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.txt
+	$(BIN)/uv pip compile pyproject.toml --extra dev --extra build --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements-dev.txt -c requirements.txt
+
+clean: ## stop the studio and delete everything that was made here, videos too
+	@if [ -x $(BIN)/studio ]; then $(BIN)/studio down; fi
+	rm -rf $(VENV) .studio build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else 1)' \
+		|| { echo "Python 3.11 to 3.13 is needed; name it: make PYTHON=python3.11 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "On Debian: apt-get install python3-venv"; exit 1; }
+
+$(VENV)/.run: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install -q --require-hashes --no-deps -r requirements-dev.txt
+	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e .
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,75 @@
+"""The `studio` program. A command's module is imported when the command is used, so that help comes at once.
+
+A new command is one module with one function and one row in the table below.
+"""
+
+import importlib
+import json
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+COMMANDS = {
+    "up": ("deployments.cli.up:up", "Start the studio on this machine and keep it running."),
+    "down": ("deployments.cli.down:down", "Stop the studio and make sure that nothing of it is left running."),
+    "status": ("deployments.cli.status:status", "Show what runs, and the last runs."),
+    "doctor": ("deployments.cli.doctor:doctor", "Check every part and say what to do."),
+    "demo": ("deployments.cli.demo:demo", "Produce one real talking video from the bundled presenter."),
+    "open": ("deployments.cli.open:open_", "Print the links to the UI, a run and its video."),
+    "render": ("deployments.cli.render:render", "Render one video and print where it is."),
+}
+"""Name, where it is, and the sentence shown in the list of commands."""
+
+USAGE_ERROR = 2
+
+
+class _LazyGroup(TyperGroup):
+    """Knows its commands by name and imports only the one that is used."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - signature of base
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - signature of base
+        return TyperCommand(cmd_name, help=COMMANDS[cmd_name][1]) if cmd_name in COMMANDS else None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, _load(name) if name in COMMANDS else found, rest
+
+
+def _load(name: str) -> Any:
+    module, _, function = COMMANDS[name][0].partition(":")
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(name)(getattr(importlib.import_module(module), function))
+    return typer.main.get_command(single)
+
+
+app = typer.Typer(
+    cls=_LazyGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=False)
+def _studio() -> None:
+    """Digital Human Studio: talking videos from a presenter and a speech."""
+
+
+def main() -> None:
+    """Entry point of the `studio` program."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == USAGE_ERROR and "--json" in sys.argv:
+            # The explanation is on standard error; programs get their one object here too.
+            print(json.dumps({"error": "the command line is not valid.", "fix": "studio --help"}))  # noqa: T201 - the answer
+        raise
+
+
+if __name__ == "__main__":
+    main()

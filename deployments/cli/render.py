@@ -1,0 +1,86 @@
+"""`studio render`: put a request together, start its run over the API, follow it, and say where the video is."""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deployments.cli.console import Output, run_command
+from infra.studio.config import load_config, studio_environment
+
+FOLLOW_SECONDS = 6 * 3600
+
+
+def render(
+    request_file: Annotated[
+        Path | None, typer.Argument(help="Request as YAML or JSON; flags win over it.", show_default=False)
+    ] = None,
+    *,
+    image: Annotated[str | None, typer.Option(help="Portrait: file, s3://… or https://…")] = None,
+    clip: Annotated[str | None, typer.Option(help="Clip of the presenter: file, s3://… or https://…")] = None,
+    script: Annotated[str | None, typer.Option(help="What is said.")] = None,
+    script_file: Annotated[Path | None, typer.Option(help="Text file of what is said.")] = None,
+    audio: Annotated[str | None, typer.Option(help="Recording of what is said: file, s3://… or https://…")] = None,
+    language: Annotated[str | None, typer.Option(help="Language of the script, such as en.")] = None,
+    voice: Annotated[str | None, typer.Option(help="Voice id.")] = None,
+    speed: Annotated[float | None, typer.Option(help="Speaking rate, 1 is normal.")] = None,
+    title: Annotated[str | None, typer.Option(help="Name of the video.")] = None,
+    provider: Annotated[str | None, typer.Option(help="auto or local.")] = None,
+    resolution: Annotated[str | None, typer.Option(help="source, 512p, 720p or 1080p.")] = None,
+    fps: Annotated[int | None, typer.Option(help="24, 25 or 30.")] = None,
+    label: Annotated[str | None, typer.Option(help="Text of the visible label.")] = None,
+    no_label: Annotated[bool, typer.Option("--no-label", help="No visible label.")] = False,
+    tag: Annotated[list[str] | None, typer.Option(help="A word to find the video by; may be repeated.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Start the run and do not wait for it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Render one video and print where it is."""
+    flags = _flags(
+        avatar=_avatar(image, clip),
+        speech=_speech(script, script_file, audio, language=language, voice=voice, speed=speed),
+        output=_flags(resolution=resolution, fps=fps),
+        labels=_flags(text=label, visible=False if no_label else None),
+        title=title,
+        provider=provider,
+        tags=tag,
+    )
+    run_command(lambda output: _render(output, request_file, flags, detach=detach), as_json=as_json)
+
+
+def _render(output: Output, request_file: Path | None, flags: dict[str, Any], *, detach: bool) -> int:
+    os.environ.update(studio_environment(load_config()))
+    # Prefect reads the environment when it is imported.
+    from deployments.rendering import render_and_follow, report  # noqa: PLC0415 - see above
+    from deployments.requests import merge, read_request_file  # noqa: PLC0415 - see above
+
+    request = merge(read_request_file(request_file) if request_file else {}, flags)
+    rendered = asyncio.run(render_and_follow(output, request, deadline_seconds=0 if detach else FOLLOW_SECONDS))
+    return report(output, rendered, followed=not detach)
+
+
+def _avatar(image: str | None, clip: str | None) -> dict[str, Any]:
+    if image and clip:
+        raise typer.BadParameter("Give --image or --clip, not both.")
+    if image:
+        return {"kind": "portrait", "image": image}
+    return {"kind": "clip", "video": clip} if clip else {}
+
+
+def _speech(script: str | None, script_file: Path | None, audio: str | None, **how: Any) -> dict[str, Any]:
+    if sum(bool(given) for given in (script, script_file, audio)) > 1:
+        raise typer.BadParameter("Give one of --script, --script-file and --audio.")
+    if script_file:
+        try:
+            script = script_file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise typer.BadParameter(f"--script-file cannot be read: {error}") from None
+    if audio:
+        return {"kind": "recording", "audio": audio}
+    spoken = _flags(text=script, **how)
+    return {"kind": "script", **spoken} if spoken else {}
+
+
+def _flags(**given: Any) -> dict[str, Any]:
+    return {name: value for name, value in given.items() if value not in (None, {}, [])}

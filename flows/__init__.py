@@ -1,0 +1,1 @@
+"""What a user triggers: each flow reads as a recipe."""

@@ -1,0 +1,1 @@
+"""The embedded studio: what runs together on one machine."""

@@ -1,0 +1,1 @@
+"""The parts that run together in the embedded studio, one module each."""

@@ -1,0 +1,105 @@
+"""Ports: which ones the studio needs, whether they are free, and who holds one that is not."""
+
+import socket
+from dataclasses import dataclass
+
+import psutil
+
+from infra.studio.config import HOST, StudioConfig
+from infra.studio.processes import describe
+from tasks.errors import StudioError
+
+GRPC_OFFSET = 10_000
+"""SeaweedFS listens for gRPC at each HTTP port plus this."""
+
+OBJECT_STORE_SERVICES = {"s3": 0, "master": 1000, "volume": 1001, "filer": 1002, "admin": 1003}
+"""Services of the object store, and how far above the S3 port each one listens."""
+
+
+class PortTaken(StudioError):
+    """A port that the studio needs is in use by another process."""
+
+
+@dataclass(frozen=True)
+class PortUse:
+    """One port and what it is for."""
+
+    port: int
+    part: str
+    service: str
+    change: str
+
+
+def needed_ports(config: StudioConfig) -> list[PortUse]:
+    """Every port that a start of this studio will listen on."""
+    prefect = PortUse(
+        config.prefect_port,
+        "Prefect server",
+        "API and UI",
+        "studio up --prefect-port NUMBER, or set STUDIO_PREFECT_PORT",
+    )
+    change = "studio up --s3-port NUMBER, or set STUDIO_S3_PORT; its internal ports move with it"
+    store = [
+        PortUse(config.s3_port + offset + extra, "object store", service + kind, change)
+        for service, offset in OBJECT_STORE_SERVICES.items()
+        for extra, kind in ((0, ""), (GRPC_OFFSET, " gRPC"))
+    ]
+    return [prefect, *store]
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket() as probe:
+        # Servers set this too: a port whose last connections are only lingering is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def holder_of(port: int) -> str:
+    """Who listens on a port, as far as this user may know; empty when unknown."""
+    try:
+        connections = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return ""
+    for connection in connections:
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+        if listens and connection.pid:
+            return describe(psutil.Process(connection.pid))
+    return ""
+
+
+def require_free(uses: list[PortUse]) -> None:
+    """Check ports before anything is started.
+
+    Raises:
+        PortTaken: names the first one in use, for what it is needed, who holds it and how to choose another.
+    """
+    for use in uses:
+        if not is_free(use.port):
+            holder = holder_of(use.port)
+            by = f" by {holder}" if holder else ""
+            raise PortTaken(
+                f"port {use.port}, needed for the {use.part} ({use.service}), is in use{by}.",
+                fix=f"Stop that process, or choose another port: {use.change}.",
+            )
+
+
+def free_ports() -> dict[str, int]:
+    """Choose ports that are free now, as ``prefect_port`` and ``s3_port``; for tests and second studios.
+
+    Raises:
+        PortTaken: no free set was found.
+    """
+    for _ in range(50):
+        with socket.socket() as one, socket.socket() as two:
+            one.bind((HOST, 0))
+            two.bind((HOST, 0))
+            ports = {"prefect_port": one.getsockname()[1], "s3_port": 10_000 + two.getsockname()[1] % 40_000}
+        if all(is_free(use.port) for use in needed_ports(StudioConfig.model_validate(ports))):
+            return ports
+    raise PortTaken("no set of free ports was found in 50 tries.", fix="See what listens on this machine: ss -ltn")

@@ -1,0 +1,126 @@
+"""What a started studio needs inside: the ledger's tables, the storage block, the work pool, the deployments.
+
+Runs as a process of its own, so that Prefect's client does not stay in the supervisor's memory, and while the servers
+start, so that its imports cost no time. It prints one JSON line per finished step.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
+from prefect.workers.process import ProcessWorker
+from pydantic import SecretStr
+
+from deployments.register import register_all
+from infra.studio.config import WORK_POOL, StudioConfig, load_config
+from infra.studio.interrupted import interrupted_runs, settle_interrupted
+from infra.studio.parts.object_store import (
+    ARCHIVE_BUCKET,
+    REGION,
+    STAGING_BUCKET,
+    STAGING_DAYS,
+    ObjectStorePart,
+)
+from infra.studio.parts.prefect_server import PrefectServerPart
+from tasks.blocks import S3Storage
+from tasks.errors import StudioError, StudioUnavailable
+from tasks.ledger import Ledger
+
+LOOK_EVERY_SECONDS = 0.1
+
+
+async def provision(config: StudioConfig) -> None:
+    """Bring the studio's contents up to date; may be run again and again.
+
+    Raises:
+        StudioError: something could not be set up.
+    """
+    async with asyncio.timeout(config.start_seconds):
+        await _ledger(config)
+        _tell("ledger")
+        await _wait_for_server(config)
+        await _storage_block(config)
+        _tell("storage-block")
+        async with get_client() as client:
+            await _work_pool(client)
+            cut_off = await interrupted_runs(client)
+            # From here on the worker may start; runs that it takes are not among those.
+            _tell("work-pool")
+            names = await register_all()
+            _tell("deployments", names=names)
+            await settle_interrupted(client, cut_off)
+            _tell("interrupted-runs", count=len(cut_off))
+
+
+async def _ledger(config: StudioConfig) -> None:
+    """Opening brings the tables up to date."""
+    async with await Ledger.open(config.ledger_database_url()):
+        pass
+
+
+async def _wait_for_server(config: StudioConfig) -> None:
+    server = PrefectServerPart(config)
+    while True:
+        try:
+            await server.probe(since=0)
+        except StudioUnavailable:
+            await asyncio.sleep(LOOK_EVERY_SECONDS)
+        else:
+            return
+
+
+async def _storage_block(config: StudioConfig) -> None:
+    """The endpoint changes with the port, so the block is written at every start."""
+    keys = ObjectStorePart(config).credentials()
+    block = S3Storage(
+        endpoint=config.s3_endpoint,
+        secure=False,
+        region=REGION,
+        access_key=SecretStr(keys.access_key),
+        secret_key=SecretStr(keys.secret_key),
+        archive_bucket=ARCHIVE_BUCKET,
+        staging_bucket=STAGING_BUCKET,
+        staging_days=STAGING_DAYS,
+    )
+    await block.asave(config.storage_block, overwrite=True)
+
+
+async def _work_pool(client: PrefectClient) -> None:
+    template = ProcessWorker.get_default_base_job_template()
+    # A pool that is there keeps what a person changed in it, such as its concurrency limit.
+    with contextlib.suppress(ObjectAlreadyExists):
+        await client.create_work_pool(WorkPoolCreate(name=WORK_POOL, type="process", base_job_template=template))
+
+
+def _tell(step: str, **facts: object) -> None:
+    _print(step=step, **facts)
+
+
+def _print(**facts: object) -> None:
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Provision the studio of this environment; an error is the last line printed."""
+    config = load_config()
+    try:
+        asyncio.run(provision(config))
+    except StudioError as error:
+        _print(error=error.message, fix=error.fix)
+        return 1
+    except TimeoutError:
+        _print(
+            error=f"setting up took more than {config.start_seconds:g} s.",
+            fix="Raise STUDIO_START_SECONDS on a slow machine.",
+        )
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""The studio's process worker: Prefect's own, with one report of a crash instead of two.
+
+Prefect's process worker (3.8.8) proposes Crashed twice when a flow run's process is killed: once inside ``run``, and
+once more, about a second later, for its exit code. By then the automation `studio-restart-crashed` has scheduled the
+run again, and the late second report crashes the healthy restart.
+"""
+
+import argparse
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+import anyio.abc
+from prefect.utilities.processutils import setup_signal_handlers_worker
+from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+
+class StudioWorker(ProcessWorker):
+    """Runs flow runs as processes on this machine."""
+
+    async def run(
+        self,
+        flow_run: "FlowRun",
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> ProcessWorkerResult:
+        """Run one flow run to its end; a process that died has been reported as crashed when this returns."""
+        result = await super().run(flow_run, configuration, task_status)
+        return ProcessWorkerResult(status_code=0, identifier=result.identifier)
+
+
+async def work(pool: str, name: str | None) -> None:
+    """Serve a work pool until the process is told to stop."""
+    worker = StudioWorker(work_pool_name=pool, name=name, create_pool_if_not_found=False)
+    await worker.start(with_healthcheck=False)
+
+
+def main() -> None:
+    """Serve the work pool named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--pool", default="studio", help="work pool to serve")
+    parser.add_argument("--name", default=None, help="name of this worker in the UI")
+    arguments = parser.parse_args()
+    # The first signal ends the worker politely, a second one at once.
+    setup_signal_handlers_worker(os.getpid(), "the studio's worker", print)
+    asyncio.run(work(arguments.pool, arguments.name))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Reusable steps: each a Prefect task around a plain async function."""

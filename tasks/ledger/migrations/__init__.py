@@ -1,0 +1,1 @@
+"""Alembic environment of the ledger; ``Ledger.open`` runs it."""

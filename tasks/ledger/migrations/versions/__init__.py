@@ -1,0 +1,1 @@
+"""One module per step from an older ledger to a newer one."""

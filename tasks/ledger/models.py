@@ -1,0 +1,111 @@
+"""What the ledger takes and gives: frozen records of rows, events and sums."""
+
+from decimal import Decimal
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
+
+from tasks.errors import LedgerConflict
+from tasks.ledger.states import OPEN, State
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Intent(_Record):
+    """A render that somebody means to submit."""
+
+    render_key: str = Field(pattern=r"^[0-9a-f]{64}$")
+    provider: str = Field(min_length=1, max_length=40)
+    account: str = Field(min_length=1, max_length=200, description="Label of the account that pays.")
+    endpoint: str = Field(min_length=1, max_length=500, description="Where the account lives.")
+    mode: str = Field("", max_length=40, description="The provider's quality or speed class, where it has some.")
+    payload: dict[str, JsonValue] = Field(default_factory=dict, description="The provider's canonical payload.")
+    inputs: dict[str, str] = Field(default_factory=dict, description="References to the uploaded media, by role.")
+    estimate: Decimal | None = Field(None, ge=0, description="Probable cost; None means that the price is unknown.")
+    unit: str | None = Field(None, max_length=20, description="Currency or credit of estimate and charge.")
+    title: str = Field("", max_length=200)
+    speech_seconds: float | None = Field(None, ge=0)
+
+
+class Entry(Intent):
+    """One submission as the ledger holds it: one attempt at one render."""
+
+    id: UUID
+    attempt: int = Field(ge=1)
+    state: State
+    job_id: str | None
+    charged: bool | None = Field(description="Whether it cost money; None means unknown.")
+    charge: Decimal | None = Field(description="What it cost, where the provider said so.")
+    reason: str = Field(description="Why it failed, was cancelled, or is ambiguous.")
+    result: dict[str, JsonValue] | None
+    location: str | None = Field(description="Where the video is in the archive.")
+    owner: str = Field(description="Flow run that made the last change.")
+    reserved_by: str = Field(description="Flow run or batch that made the reservation.")
+    created_at: AwareDatetime
+    updated_at: AwareDatetime
+    submitted_at: AwareDatetime | None
+    succeeded_at: AwareDatetime | None
+    archived_at: AwareDatetime | None
+    next_poll_at: AwareDatetime | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still holds its render key."""
+        return self.state in OPEN
+
+
+class Event(_Record):
+    """One change of state, as it happened."""
+
+    submission_id: UUID
+    attempt: int
+    at: AwareDatetime
+    before: State | None = Field(description="None for the reservation itself.")
+    after: State
+    who: str
+    note: dict[str, JsonValue]
+
+
+class Charge(_Record):
+    """Money a provider says it took, under the provider's own reference."""
+
+    provider: str
+    account: str
+    reference: str = Field(min_length=1, max_length=200, description="The provider's id of this charge.")
+    at: AwareDatetime
+    amount: Decimal
+    unit: str
+    submission_id: UUID | None = Field(None, description="The submission it paid for; None while unassigned.")
+    note: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class CostLine(_Record):
+    """Costs of one provider, account, unit and month."""
+
+    month: str = Field(description="UTC, as YYYY-MM.")
+    provider: str
+    account: str
+    unit: str = Field(description="Empty when no price is known.")
+    renders: int = Field(description="Submissions that cost money, or may have.")
+    charged: Decimal = Field(description="Said by the provider and assigned to a submission.")
+    expected: Decimal = Field(description="Estimates of submissions whose charge is not known yet.")
+    unpriced: int = Field(description="Submissions with neither charge nor estimate.")
+    unassigned: Decimal = Field(description="Said by the provider and not assigned to any submission.")
+
+
+class StateConflict(LedgerConflict):
+    """The row is in another state than the change expected; nothing was changed."""
+
+    def __init__(self, entry: Entry, expected: State, wanted: State) -> None:
+        super().__init__(
+            f"ledger row {entry.id} is {entry.state}, not {expected}, so it cannot become {wanted}.",
+            fix="Read the row again: another run has moved it on.",
+        )
+        self.entry = entry
+
+    @property
+    def actual(self) -> State:
+        """The state that the row really has."""
+        return self.entry.state

@@ -1,0 +1,21 @@
+"""The ledger that the settings name."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tasks.ledger.store import Ledger
+from tasks.settings import get_settings
+
+
+@asynccontextmanager
+async def open_ledger() -> AsyncIterator[Ledger]:
+    """Open the studio's ledger for the length of a block.
+
+    Raises:
+        StudioUnavailable: the database does not answer or belongs to a newer version.
+    """
+    settings = get_settings()
+    if not settings.ledger_url:
+        settings.root.mkdir(parents=True, exist_ok=True)
+    async with await Ledger.open(settings.ledger_database_url()) as ledger:
+        yield ledger

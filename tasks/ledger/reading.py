@@ -1,0 +1,117 @@
+"""Reading the ledger: rows, history, sums, and waiting for a change."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tasks.errors import StillRunning
+from tasks.ledger.costs import sum_costs
+from tasks.ledger.database import Database
+from tasks.ledger.models import CostLine, Entry, Event
+from tasks.ledger.rows import find_entry, find_latest
+from tasks.ledger.schema import events, submissions
+from tasks.ledger.states import State
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+
+
+def utc_now() -> datetime:
+    """The present moment, aware."""
+    return datetime.now(UTC)
+
+
+class LedgerReader:
+    """Everything that can be asked of the ledger."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def get(self, entry_id: UUID) -> Entry:
+        """Read one row; ``LedgerConflict`` if there is none."""
+        return await self._database.read(lambda connection: find_entry(connection, entry_id))
+
+    async def find(self, render_key: str) -> Entry | None:
+        """Read the latest attempt at a render."""
+        return await self._database.read(lambda connection: find_latest(connection, render_key))
+
+    async def stale(self, state: State, older_than: timedelta, *, limit: int = 1000) -> list[Entry]:
+        """Rows that have been in a state for longer than a while, oldest first."""
+        rows = submissions.c
+        query = (
+            select(submissions)
+            .where(rows.state == state, rows.updated_at < self._clock() - older_than)
+            .order_by(rows.updated_at)
+            .limit(limit)
+        )
+        return await self._entries(query)
+
+    async def due(self, provider: str, *, limit: int = 1000) -> list[Entry]:
+        """Accepted renders whose next poll has come, most overdue first."""
+        rows = submissions.c
+        query = (
+            select(submissions)
+            .where(rows.provider == provider, rows.state == State.SUBMITTED, rows.next_poll_at <= self._clock())
+            .order_by(rows.next_poll_at)
+            .limit(limit)
+        )
+        return await self._entries(query)
+
+    async def history(self, render_key: str) -> list[Event]:
+        """Every change of every attempt at a render, in order."""
+        query = (
+            select(events, submissions.c.attempt)
+            .join(submissions, submissions.c.id == events.c.submission_id)
+            .where(submissions.c.render_key == render_key)
+            .order_by(events.c.id)
+        )
+
+        async def work(connection: AsyncConnection) -> list[Event]:
+            found = (await connection.execute(query)).mappings()
+            return [Event.model_validate({name: row[name] for name in Event.model_fields}) for row in found]
+
+        return await self._database.read(work)
+
+    async def costs(self, *, since: datetime | None = None) -> list[CostLine]:
+        """Costs by month, provider, account and unit, with what no submission explains."""
+        return await self._database.read(lambda connection: sum_costs(connection, since))
+
+    async def wait_change(self, entry_id: UUID, since: State, *, deadline: float) -> Entry:
+        """Wait until a row has left a state: for the loser of a race, who must not submit.
+
+        Args:
+            entry_id: the row.
+            since: the state it was last seen in.
+            deadline: seconds to wait at most.
+
+        Raises:
+            StillRunning: it is still in that state at the deadline.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + deadline
+        pause = _FIRST_PAUSE
+        while (entry := await self.get(entry_id)).state == since:
+            left = end - loop.time()
+            if left <= 0:
+                raise StillRunning(
+                    f"render {entry.render_key[:12]} has been {since} for more than {deadline:.0f} s "
+                    f"in the hands of {entry.owner}.",
+                    provider=entry.provider,
+                    job_id=entry.job_id or "",
+                    fix="Run the same request again: it resumes and pays for nothing twice.",
+                )
+            await asyncio.sleep(min(left, pause * random.uniform(0.5, 1.5)))  # noqa: S311 - jitter, not secrecy
+            pause = min(pause * 1.5, _LONGEST_PAUSE)
+        return entry
+
+    async def _entries(self, query: Select[Any]) -> list[Entry]:
+        async def work(connection: AsyncConnection) -> list[Entry]:
+            return [Entry.model_validate(dict(row)) for row in (await connection.execute(query)).mappings()]
+
+        return await self._database.read(work)

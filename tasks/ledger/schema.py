@@ -1,0 +1,140 @@
+"""The ledger's tables. Every change here needs a migration in ``migrations/versions``."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from tasks.ledger.columns import FreeText, Money, UtcDateTime
+from tasks.ledger.states import OPEN, State
+
+REVISION = "0001"
+"""The migration that these tables are at; ``Ledger.open`` brings older databases to it."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _one_of(states: Iterable[State]) -> str:
+    return "state IN (" + ", ".join(f"'{state}'" for state in sorted(states)) + ")"
+
+
+_OPEN = text(_one_of(OPEN))
+_HAS_JOB = text("job_id IS NOT NULL")
+_HAS_POLL = text("next_poll_at IS NOT NULL")
+
+submissions = Table(
+    "submissions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("render_key", String(64), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("provider", String(40), nullable=False),
+    Column("account", String(200), nullable=False),
+    Column("endpoint", String(500), nullable=False),
+    Column("mode", String(40), nullable=False),
+    Column("job_id", FreeText),
+    Column("payload", JSON, nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("estimate", Money),
+    Column("unit", String(20)),
+    Column("charged", Boolean),
+    Column("charge", Money),
+    Column("reason", FreeText, nullable=False),
+    Column("result", JSON(none_as_null=True)),
+    Column("location", FreeText),
+    Column("owner", String(200), nullable=False),
+    Column("reserved_by", String(200), nullable=False),
+    Column("title", FreeText, nullable=False),
+    Column("speech_seconds", Float),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("submitted_at", UtcDateTime),
+    Column("succeeded_at", UtcDateTime),
+    Column("archived_at", UtcDateTime),
+    Column("next_poll_at", UtcDateTime),
+    UniqueConstraint("render_key", "attempt"),
+    CheckConstraint(_one_of(State), name="state"),
+    CheckConstraint("job_id IS NOT NULL OR state NOT IN ('submitted', 'succeeded', 'archived')", name="has_job"),
+    CheckConstraint("location IS NOT NULL OR state <> 'archived'", name="has_location"),
+    Index("uq_submissions_open_render_key", "render_key", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index(
+        "uq_submissions_job",
+        "provider",
+        "endpoint",
+        "job_id",
+        unique=True,
+        sqlite_where=_HAS_JOB,
+        postgresql_where=_HAS_JOB,
+    ),
+    Index("ix_submissions_job_id", "job_id", sqlite_where=_HAS_JOB, postgresql_where=_HAS_JOB),
+    Index("ix_submissions_provider_state", "provider", "state", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("ix_submissions_state_updated_at", "state", "updated_at"),
+    Index("ix_submissions_updated_at", "updated_at"),
+    Index("ix_submissions_next_poll_at", "next_poll_at", sqlite_where=_HAS_POLL, postgresql_where=_HAS_POLL),
+    # Serves the expected finish, learnt per provider and mode from the latest successes.
+    Index("ix_submissions_provider_mode_succeeded_at", "provider", "mode", "succeeded_at"),
+    # Serves the caps on what one run and one month may spend.
+    Index("ix_submissions_reserved_by", "reserved_by"),
+    Index("ix_submissions_provider_created_at", "provider", "created_at"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    # Names the call that made the change, so that a call whose commit answer was lost recognises its own work.
+    Column("change_id", Uuid, nullable=False, unique=True),
+    Column("submission_id", Uuid, ForeignKey("submissions.id"), nullable=False, index=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("before", String(16)),
+    Column("after", String(16), nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("note", JSON, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+charges = Table(
+    "charges",
+    metadata,
+    Column("provider", String(40), primary_key=True),
+    Column("account", String(200), primary_key=True),
+    Column("reference", String(200), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("amount", Money, nullable=False),
+    Column("unit", String(20), nullable=False),
+    Column("submission_id", Uuid, ForeignKey("submissions.id"), index=True),
+    Column("note", JSON, nullable=False),
+)
+
+restarts = Table(
+    "restarts",
+    metadata,
+    Column("flow_run_id", String(200), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+)

@@ -1,0 +1,269 @@
+"""The ledger itself: every change is a compare-and-set in its own transaction."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from types import TracebackType
+from typing import Any, Literal, Self
+from uuid import UUID, uuid4
+
+from pydantic import JsonValue
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tasks.errors import LedgerConflict
+from tasks.ledger.costs import record_charge
+from tasks.ledger.database import Database
+from tasks.ledger.models import Charge, Entry, Intent, StateConflict
+from tasks.ledger.reading import LedgerReader, utc_now
+from tasks.ledger.rows import add_event, find_entry, find_latest, insert_or, was_made
+from tasks.ledger.schema import restarts, submissions
+from tasks.ledger.states import State, is_allowed
+from tasks.ledger.upgrade import upgrade
+
+_GIVES_A_RIGHT = frozenset({State.RESERVED, State.SUBMITTING})
+"""States whose second taker must be refused even if it asks for the very same."""
+
+
+class Ledger(LedgerReader):
+    """The durable table of submissions; one object serves all coroutines of a process's event loop.
+
+    Changes survive a cancelled caller and a database that is away for less than ``patience`` seconds. Each
+    change names the state it expects and raises ``StateConflict`` if the row is in another, except when it
+    finds its own work done: a repeat after a lost answer is harmless.
+    """
+
+    @classmethod
+    async def open(cls, url: str, *, patience: float = 60, clock: Callable[[], datetime] = utc_now) -> Self:
+        """Connect, and bring the tables to this version; safe under concurrent starts.
+
+        Args:
+            url: SQLAlchemy URL with the driver ``aiosqlite`` or ``asyncpg``.
+            patience: seconds to go on trying while the database is away, here and in every later call.
+            clock: gives the present moment, aware.
+
+        Raises:
+            StudioUnavailable: no answer, a wrong URL, or tables newer than this version.
+        """
+        database = Database(url, patience=patience)
+        try:
+            await database.prepare()
+            await upgrade(database)
+        except BaseException:
+            await database.close()
+            raise
+        return cls(database, clock=clock)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._database.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def reserve(self, intent: Intent, *, owner: str) -> tuple[Entry, bool]:
+        """Reserve a render before anything is uploaded or paid.
+
+        Returns:
+            The row that holds the render key, and whether this call made it. Of many racing callers exactly
+            one is told True. A failed or cancelled render is reserved again as its next attempt.
+        """
+        if (held := await self.find(intent.render_key)) and held.is_open:
+            return held, False
+        entry_id, change_id = uuid4(), uuid4()
+
+        async def work(connection: AsyncConnection) -> Entry:
+            latest = await find_latest(connection, intent.render_key)
+            if latest and latest.is_open:
+                return latest
+            now = self._clock()
+            values = intent.model_dump() | {
+                "id": entry_id,
+                "attempt": latest.attempt + 1 if latest else 1,
+                "state": State.RESERVED,
+                "reason": "",
+                "owner": owner,
+                "reserved_by": owner,
+                "created_at": now,
+                "updated_at": now,
+            }
+            statement = insert_or(connection, submissions).values(values).on_conflict_do_nothing()
+            row = (await connection.execute(statement.returning(*submissions.c))).mappings().first()
+            if row is None:
+                # Lost to a row that was committed after the look above.
+                return await _held(connection, intent.render_key)
+            entry = Entry.model_validate(dict(row))
+            await add_event(connection, entry, None, change_id=change_id, at=now, note={})
+            return entry
+
+        entry = await self._database.write(work)
+        return entry, entry.id == entry_id
+
+    async def mark_submitting(self, entry_id: UUID, owner: str, *, inputs: Mapping[str, str] | None = None) -> Entry:
+        """Take the right to submit, directly before the submission leaves; only one caller gets it."""
+        values: dict[str, Any] = {} if inputs is None else {"inputs": dict(inputs)}
+        return await self._change(entry_id, State.RESERVED, State.SUBMITTING, values, owner=owner)
+
+    async def mark_submitted(self, entry_id: UUID, job_id: str, *, owner: str | None = None) -> Entry:
+        """Store the provider's job id, before the first poll.
+
+        Raises:
+            LedgerConflict: another submission at the same endpoint has this job id.
+        """
+        values = {"job_id": job_id, "submitted_at": self._clock(), "reason": ""}
+        return await self._change(entry_id, State.SUBMITTING, State.SUBMITTED, values, owner=owner)
+
+    async def mark_succeeded(
+        self,
+        entry_id: UUID,
+        result: dict[str, JsonValue],
+        *,
+        charge: Decimal | None = None,
+        owner: str | None = None,
+    ) -> Entry:
+        """Store the provider's result, and what it says the render cost."""
+        values: dict[str, Any] = {"result": result, "succeeded_at": self._clock(), "next_poll_at": None}
+        if charge is not None:
+            values |= {"charged": charge > 0, "charge": charge}
+        return await self._change(entry_id, State.SUBMITTED, State.SUCCEEDED, values, owner=owner)
+
+    async def mark_archived(self, entry_id: UUID, location: str, *, owner: str | None = None) -> Entry:
+        """Store where the video is in the archive."""
+        values = {"location": location, "archived_at": self._clock()}
+        return await self._change(entry_id, State.SUCCEEDED, State.ARCHIVED, values, owner=owner)
+
+    async def mark_archive_lost(self, entry_id: UUID, reason: str, *, owner: str | None = None) -> Entry:
+        """Note that the archive no longer has the video, so that it is fetched again, or rendered again."""
+        values = {"location": None, "archived_at": None, "reason": reason}
+        return await self._change(entry_id, State.ARCHIVED, State.SUCCEEDED, values, owner=owner)
+
+    async def mark_failed(
+        self, entry_id: UUID, reason: str, *, charged: bool | None, expected: State, owner: str | None = None
+    ) -> Entry:
+        """End without a video; ``charged`` None means that nobody knows whether it cost money."""
+        return await self._change(entry_id, expected, State.FAILED, _end(reason, charged, expected), owner=owner)
+
+    async def mark_cancelled(
+        self, entry_id: UUID, reason: str, *, charged: bool | None, expected: State, owner: str | None = None
+    ) -> Entry:
+        """Give up on a person's word; an ambiguous row is given up by ``settle`` only."""
+        return await self._change(entry_id, expected, State.CANCELLED, _end(reason, charged, expected), owner=owner)
+
+    async def mark_ambiguous(self, entry_id: UUID, note: str, *, owner: str | None = None) -> Entry:
+        """Note that the submission left and no answer came."""
+        return await self._change(entry_id, State.SUBMITTING, State.AMBIGUOUS, {"reason": note}, owner=owner)
+
+    async def release(self, entry_id: UUID, note: str, *, owner: str | None = None) -> Entry:
+        """Give back the right to submit: the submission surely never left, or was not accepted."""
+        return await self._change(entry_id, State.SUBMITTING, State.RESERVED, {"reason": note}, owner=owner)
+
+    async def settle(
+        self,
+        entry_id: UUID,
+        to: Literal[State.SUBMITTED, State.RESERVED, State.CANCELLED],
+        *,
+        owner: str,
+        note: str,
+        job_id: str | None = None,
+    ) -> Entry:
+        """Settle an ambiguous row by what a look-up or a person found: accepted as a job, resubmit, or abandon."""
+        if (to is State.SUBMITTED) != (job_id is not None):
+            raise ValueError("a job id goes with submitted, and with nothing else")
+        values: dict[str, Any] = {"reason": note}
+        if job_id is not None:
+            values |= {"job_id": job_id, "submitted_at": self._clock()}
+        return await self._change(entry_id, State.AMBIGUOUS, to, values, owner=owner)
+
+    async def set_next_poll(self, entry_id: UUID, at: datetime) -> None:
+        """Plan the next poll of an accepted render; a webhook plans it for now."""
+        statement = (
+            update(submissions)
+            .where(submissions.c.id == entry_id, submissions.c.state == State.SUBMITTED)
+            .values(next_poll_at=at)
+        )
+        await self._database.write(lambda connection: connection.execute(statement))
+
+    async def record_charge(self, charge: Charge) -> None:
+        """Note money that a provider says it took; assigned to a submission now, later, or shown as unassigned."""
+        await self._database.write(lambda connection: record_charge(connection, charge))
+
+    async def count_restart(self, flow_run_id: str) -> int:
+        """Count one more restart of a flow run and return how many there were."""
+        now = self._clock()
+
+        async def work(connection: AsyncConnection) -> int:
+            new = insert_or(connection, restarts).values(flow_run_id=flow_run_id, count=1, first_at=now, last_at=now)
+            statement = new.on_conflict_do_update(
+                index_elements=[restarts.c.flow_run_id], set_={"count": restarts.c.count + 1, "last_at": now}
+            )
+            return int((await connection.execute(statement.returning(restarts.c.count))).scalar_one())
+
+        return await self._database.write(work)
+
+    async def _change(
+        self, entry_id: UUID, expected: State, to: State, values: Mapping[str, Any], *, owner: str | None
+    ) -> Entry:
+        """Move a row from the expected state, or find that this very change is made already."""
+        if not is_allowed(expected, to):
+            raise ValueError(f"a submission cannot go from {expected} to {to}")
+        change_id = uuid4()
+
+        async def work(connection: AsyncConnection) -> Entry:
+            now = self._clock()
+            statement = (
+                update(submissions)
+                .where(submissions.c.id == entry_id, submissions.c.state == expected)
+                .values(state=to, updated_at=now, **values, **({} if owner is None else {"owner": owner}))
+                .returning(*submissions.c)
+            )
+            row = (await connection.execute(statement)).mappings().first()
+            if row is None:
+                actual = await find_entry(connection, entry_id)
+                if await was_made(connection, change_id) or _is_repeat(actual, to, values):
+                    return actual
+                raise StateConflict(actual, expected, to)
+            entry = Entry.model_validate(dict(row))
+            await add_event(connection, entry, expected, change_id=change_id, at=now, note=_note(values))
+            return entry
+
+        try:
+            return await self._database.write(work)
+        except IntegrityError as error:
+            raise LedgerConflict(
+                f"job {values.get('job_id')} already belongs to another submission than {entry_id}.",
+                fix="Look at both with `studio status`: the provider gave one id twice, or a wrong id was settled.",
+            ) from error
+
+
+def _end(reason: str, charged: bool | None, before: State) -> dict[str, Any]:  # noqa: FBT001 - private, three facts
+    # What was only reserved never left, so it cannot have cost anything.
+    return {"reason": reason, "charged": False if before is State.RESERVED else charged, "next_poll_at": None}
+
+
+def _is_repeat(actual: Entry, to: State, values: Mapping[str, Any]) -> bool:
+    """Whether a row already says what a change would make it say, whenever that was."""
+    if actual.state != to or to in _GIVES_A_RIGHT:
+        return False
+    return all(getattr(actual, name) == value for name, value in values.items() if not name.endswith("_at"))
+
+
+def _note(values: Mapping[str, Any]) -> dict[str, JsonValue]:
+    """What a change stored, for the history; moments are in the event itself."""
+    return {
+        name: str(value) if isinstance(value, Decimal) else value
+        for name, value in values.items()
+        if not name.endswith("_at")
+    }
+
+
+async def _held(connection: AsyncConnection, render_key: str) -> Entry:
+    entry = await find_latest(connection, render_key)
+    if entry is None:
+        raise LedgerConflict(f"render {render_key[:12]} was reserved and removed meanwhile.", fix="Try again.")
+    return entry

@@ -1,0 +1,154 @@
+"""Bring the media of a request to this machine, and local files of a person to where a request can name them."""
+
+import asyncio
+import hashlib
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from prefect import task
+
+from tasks.blocks import load_store
+from tasks.errors import MediaRefused, Problem, StorageError
+from tasks.http import FetchRefused, FetchRules, fetch_public
+from tasks.models import ClipAvatar, PortraitAvatar, RecordingSpeech, RenderRequest
+from tasks.probe import MediaField, probe_media
+from tasks.providers.base import MediaRole, ProbedMedia
+from tasks.settings import StudioSettings, get_settings
+from tasks.sniff import HEAD_BYTES, file_type
+from tasks.storage import ObjectMissing, ObjectStore
+
+log = logging.getLogger("studio.media")
+
+
+class _Wanted(NamedTuple):
+    """One media file that a request names."""
+
+    role: MediaRole
+    field: MediaField
+    reference: str
+    max_bytes: int
+
+
+@task(name="fetch media", task_run_name="fetch media")
+async def fetch_media(request: RenderRequest, folder: Path) -> dict[MediaRole, ProbedMedia]:
+    """Fetch and probe all files that a request names, at the same time.
+
+    Args:
+        request: who speaks and what is said.
+        folder: where the files go, for the life of the run.
+
+    Raises:
+        MediaRefused: naming everything that is wrong with any of the files.
+        StorageError: the object store does not answer or denies access.
+    """
+    settings = get_settings()
+    wanted = _wanted(request, settings)
+    store = None
+    if any(item.reference.startswith("s3://") for item in wanted):
+        store = await load_store(settings.storage_block)
+    outcomes = await asyncio.gather(*(_bring(item, folder, store, settings) for item in wanted), return_exceptions=True)
+    problems: list[Problem] = []
+    found: dict[MediaRole, ProbedMedia] = {}
+    for outcome in outcomes:
+        if isinstance(outcome, MediaRefused):
+            problems += outcome.problems
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            found[outcome.role] = outcome
+    if problems:
+        raise MediaRefused(problems)
+    return found
+
+
+def _wanted(request: RenderRequest, settings: StudioSettings) -> list[_Wanted]:
+    wanted = []
+    if isinstance(request.avatar, PortraitAvatar):
+        wanted.append(_Wanted("avatar", "avatar.image", request.avatar.image, settings.max_image_bytes))
+    if isinstance(request.avatar, ClipAvatar):
+        wanted.append(_Wanted("avatar", "avatar.video", request.avatar.video, settings.max_video_bytes))
+    if isinstance(request.speech, RecordingSpeech):
+        wanted.append(_Wanted("speech", "speech.audio", request.speech.audio, settings.max_audio_bytes))
+    return wanted
+
+
+async def _bring(item: _Wanted, folder: Path, store: ObjectStore | None, settings: StudioSettings) -> ProbedMedia:
+    path = folder / f"{item.role}.media"
+    if store is not None and item.reference.startswith("s3://"):
+        await _bring_object(item, path, store, settings)
+    else:
+        await _bring_link(item, path, settings)
+    return await probe_media(path, item.role, item.reference, settings, field=item.field)
+
+
+async def _bring_object(item: _Wanted, path: Path, store: ObjectStore, settings: StudioSettings) -> None:
+    bucket, key = split_reference(item.reference)
+    if bucket not in settings.readable_buckets:
+        allowed = ", ".join(sorted(settings.readable_buckets))
+        raise _refused(item, f"the bucket {bucket!r} may not be read from.", f"Put the file into one of {allowed}.")
+    try:
+        async with asyncio.timeout(settings.fetch_timeout_seconds):
+            facts = await store.head(bucket, key)
+            if facts is not None and facts.size > item.max_bytes:
+                raise _refused(
+                    item, f"the file has {facts.size} bytes; the limit is {item.max_bytes}.", "Use a smaller file."
+                )
+            await store.get_file(bucket, key, path, limit=item.max_bytes)
+    except ObjectMissing:
+        raise _refused(
+            item, f"{item.reference} does not exist.", "Upload it, or check the spelling of bucket and key."
+        ) from None
+    except TimeoutError:
+        raise StorageError(
+            f"{item.reference} did not arrive within {settings.fetch_timeout_seconds:g} s.",
+            fix="Check the object store with `studio doctor`, or raise STUDIO_FETCH_TIMEOUT_SECONDS.",
+        ) from None
+
+
+async def _bring_link(item: _Wanted, path: Path, settings: StudioSettings) -> None:
+    rules = FetchRules(max_bytes=item.max_bytes, allow_private=settings.private_media_hosts)
+    try:
+        await fetch_public(item.reference, path, rules=rules, deadline=settings.fetch_timeout_seconds)
+    except FetchRefused as error:
+        raise _refused(item, error.message, error.fix) from error
+
+
+def _refused(item: _Wanted, wrong: str, fix: str) -> MediaRefused:
+    return MediaRefused([Problem(item.field, wrong, fix)])
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Bucket and key of ``s3://bucket/key``; the key is taken literally, signs such as % and ? included."""
+    bucket, _, key = reference.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+async def stage_file(store: ObjectStore, path: Path) -> str:
+    """Upload a local file to the staging bucket, where requests can name it as ``s3://staging/...``.
+
+    The key is the digest of the content, so a file is sent once and used again until its expiry comes near.
+
+    Raises:
+        OSError: the file cannot be read.
+        StorageError: the object store does not answer or refuses.
+    """
+    sha256, extension = await asyncio.to_thread(_identify, path)
+    bucket, key = store.staging_bucket, f"uploads/{sha256}.{extension}"
+    there = await store.head(bucket, key)
+    # Half of its life left is more than any render may wait.
+    fresh_since = datetime.now(UTC) - timedelta(days=store.staging_days) / 2
+    if there is not None and there.modified is not None and there.modified > fresh_since:
+        log.info("staged file used again key=%s", key)
+    else:
+        await store.put_file(bucket, key, path, metadata={"sha256": sha256, "name": path.name[:200]})
+    return f"s3://{bucket}/{key}"
+
+
+def _identify(path: Path) -> tuple[str, str]:
+    """Digest and canonical extension of a file."""
+    with path.open("rb") as file:
+        found = file_type(file.read(HEAD_BYTES))
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest(), found.extension or "bin"

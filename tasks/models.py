@@ -1,0 +1,325 @@
+"""What a person asks for. The Prefect run form and the command line are both made from these models.
+
+Words are those of the field: an *avatar* speaks, the *speech* is what is said, a *render* is one video job.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.errors import Problem, RequestRefused
+
+ProviderName = Literal["local"]
+ProviderChoice = Literal["auto", "local"]
+
+_BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+_LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
+
+
+def check_media_reference(reference: str) -> str:
+    """Accept ``s3://bucket/key`` and ``https://host/path``; say what is allowed otherwise."""
+    parts = urlsplit(reference)
+    if parts.scheme == "s3":
+        if not _BUCKET.match(parts.netloc) or len(parts.path) < 2:
+            raise ValueError(f"{reference!r} does not name an object. Write s3://bucket/key.")
+        return reference
+    if parts.scheme in {"https", "http"}:
+        if not parts.hostname:
+            raise ValueError(f"{reference!r} has no host. Write https://host/path.")
+        if parts.username or parts.password:
+            raise ValueError(
+                "the address carries a user name or password. Use a pre-signed link, or upload the file to s3://staging/."
+            )
+        return reference
+    raise ValueError(
+        f"{reference!r} is neither s3://bucket/key nor https://host/path. "
+        "Local files work from the command line only: `studio render` uploads them first."
+    )
+
+
+MediaReference = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(check_media_reference)]
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, frozen=True)
+
+
+def _at(position: int, **more: Any) -> dict[str, Any]:
+    """Place a field in the run form."""
+    return {"position": position, **more}
+
+
+def _choice(position: int) -> Callable[[dict[str, Any]], None]:
+    """Place a union in the run form; Prefect's form draws `anyOf` as a choice, but `oneOf` as raw JSON."""
+
+    def place(schema: dict[str, Any]) -> None:
+        schema["anyOf"] = schema.pop("oneOf")
+        schema.pop("discriminator", None)
+        schema["position"] = position
+
+    return place
+
+
+class PortraitAvatar(_Form):
+    """A still picture of one person, brought to life."""
+
+    model_config = ConfigDict(title="Portrait")
+
+    kind: Literal["portrait"] = Field(
+        "portrait", title="Kind", description="A still picture.", json_schema_extra=_at(0)
+    )
+    image: MediaReference = Field(
+        title="Picture",
+        description="JPEG, PNG or WebP of one face from the front: s3://bucket/key or https://host/path.",
+        examples=["s3://staging/presenter.png"],
+        json_schema_extra=_at(1),
+    )
+
+
+class ClipAvatar(_Form):
+    """Footage of a person, whose mouth is re-rendered to the speech."""
+
+    model_config = ConfigDict(title="Clip")
+
+    kind: Literal["clip"] = Field("clip", title="Kind", description="A video clip.", json_schema_extra=_at(0))
+    video: MediaReference = Field(
+        title="Clip",
+        description="MP4, MOV or WebM with one face in view: s3://bucket/key or https://host/path.",
+        examples=["s3://staging/presenter.mp4"],
+        json_schema_extra=_at(1),
+    )
+
+
+class StockAvatar(_Form):
+    """One of the provider's own avatars."""
+
+    model_config = ConfigDict(title="Stock avatar")
+
+    kind: Literal["stock"] = Field("stock", title="Kind", description="A provider's avatar.", json_schema_extra=_at(0))
+    avatar_id: str = Field(
+        min_length=1,
+        max_length=200,
+        title="Avatar id",
+        description="The id in the provider's avatar catalogue.",
+        json_schema_extra=_at(1),
+    )
+
+
+class CustomAvatar(_Form):
+    """An avatar that was made for this account at the provider."""
+
+    model_config = ConfigDict(title="Your own avatar")
+
+    kind: Literal["custom"] = Field("custom", title="Kind", description="Your own avatar.", json_schema_extra=_at(0))
+    avatar_id: str = Field(
+        min_length=1,
+        max_length=200,
+        title="Avatar id",
+        description="The id of your avatar at the provider.",
+        json_schema_extra=_at(1),
+    )
+
+
+Avatar = Annotated[PortraitAvatar | ClipAvatar | StockAvatar | CustomAvatar, Field(discriminator="kind")]
+
+
+class ScriptSpeech(_Form):
+    """A text, spoken by a synthetic voice."""
+
+    model_config = ConfigDict(title="Script")
+
+    kind: Literal["script"] = Field("script", title="Kind", description="A text to speak.", json_schema_extra=_at(0))
+    text: str = Field(
+        min_length=1,
+        max_length=20_000,
+        title="Text",
+        description="What is said, as plain text; punctuation makes the pauses.",
+        json_schema_extra=_at(1, format="multiline"),
+    )
+    language: str = Field(
+        "en",
+        max_length=35,
+        pattern=_LANGUAGE,
+        title="Language",
+        description="Language of the text as a BCP 47 tag such as en, en-GB or zh-CN.",
+        json_schema_extra=_at(2),
+    )
+    voice: str = Field(
+        "",
+        max_length=200,
+        title="Voice",
+        description="Voice id in the provider's catalogue; empty takes the provider's default.",
+        json_schema_extra=_at(3),
+    )
+    speed: float = Field(
+        1.0,
+        ge=0.5,
+        le=2.0,
+        title="Speed",
+        description="Speaking rate, 1 is normal; providers may allow less than 0.5 to 2.",
+        json_schema_extra=_at(4),
+    )
+
+    @model_validator(mode="after")
+    def _is_speakable(self) -> Self:
+        if not any(character.isalnum() for character in self.text):
+            raise ValueError("text: there is nothing to say, only spaces or signs. Write at least one word.")
+        return self
+
+
+class RecordingSpeech(_Form):
+    """A recorded voice."""
+
+    model_config = ConfigDict(title="Recording")
+
+    kind: Literal["recording"] = Field("recording", title="Kind", description="A recording.", json_schema_extra=_at(0))
+    audio: MediaReference = Field(
+        title="Recording",
+        description="WAV, MP3, M4A, FLAC or OGG of the voice: s3://bucket/key or https://host/path.",
+        examples=["s3://staging/speech.wav"],
+        json_schema_extra=_at(1),
+    )
+
+
+Speech = Annotated[ScriptSpeech | RecordingSpeech, Field(discriminator="kind")]
+
+
+class OutputOptions(_Form):
+    """How the finished video should be."""
+
+    resolution: Literal["source", "512p", "720p", "1080p"] = Field(
+        "720p",
+        title="Resolution",
+        description="Short side of the video at most; never enlarged; 'source' keeps it, up to 1080.",
+        json_schema_extra=_at(0),
+    )
+    fps: Literal[24, 25, 30] = Field(
+        25, title="Frames per second", description="Frame rate of the video.", json_schema_extra=_at(1)
+    )
+
+
+class Labels(_Form):
+    """How the video says that a machine made it; changing a label never costs a new render."""
+
+    visible: bool = Field(
+        default=True,
+        title="Visible label",
+        description="Show a label in the picture; many markets require it by law.",
+        json_schema_extra=_at(0),
+    )
+    text: str = Field(
+        "AI-generated",
+        min_length=1,
+        max_length=40,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        title="Label text",
+        description="The words of the visible label, on one line; Latin and Chinese script can be drawn.",
+        json_schema_extra=_at(1),
+    )
+    seconds: float = Field(
+        0.0,
+        ge=0,
+        le=3600,
+        title="Label seconds",
+        description="How long the label stays from the start, at least 2 seconds; 0 keeps it to the end.",
+        json_schema_extra=_at(2),
+    )
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        if 0 < self.seconds < 2:
+            raise ValueError("seconds: the label must stay for 2 seconds or more. Write 0 to keep it to the end.")
+        return self
+
+
+class RenderRequest(_Form):
+    """One talking video: who speaks, what is said, and how the result should be."""
+
+    title: str = Field(
+        "",
+        max_length=200,
+        title="Title",
+        description="Name of the video for people; it does not change the render.",
+        json_schema_extra=_at(0),
+    )
+    avatar: Avatar = Field(title="Avatar", description="Who speaks.", json_schema_extra=_choice(1))
+    speech: Speech = Field(title="Speech", description="What is said.", json_schema_extra=_choice(2))
+    provider: ProviderChoice = Field(
+        "auto",
+        title="Provider",
+        description="Who renders: 'auto' takes the cheapest one that can, 'local' is the free offline renderer.",
+        json_schema_extra=_at(3),
+    )
+    output: OutputOptions = Field(
+        default_factory=OutputOptions,
+        title="Output",
+        description="Size and frame rate of the video.",
+        json_schema_extra=_at(4),
+    )
+    labels: Labels = Field(
+        default_factory=Labels,
+        title="Labels",
+        description="How the video says that it is machine-made.",
+        json_schema_extra=_at(5),
+    )
+    tags: list[Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[\w .:@/+-]+$")]] = Field(
+        default_factory=list,
+        max_length=20,
+        title="Tags",
+        description="Words to find the video by, at most 20; they do not change the render.",
+        json_schema_extra=_at(6),
+    )
+
+
+def read_request(raw: object) -> RenderRequest:
+    """Read a request from a form, an API call or a file.
+
+    Raises:
+        RequestRefused: naming every field that is wrong, and the way out.
+    """
+    if isinstance(raw, RenderRequest):
+        return raw
+    try:
+        return RenderRequest.model_validate(raw)
+    except ValidationError as error:
+        raise RequestRefused(_problems(error)) from None
+
+
+_UNION_TAGS = {"portrait", "clip", "stock", "custom", "script", "recording"}
+
+
+def _problems(error: ValidationError) -> list[Problem]:
+    """Turn pydantic's findings into field, wrong and fix, in the words of the form."""
+    problems = []
+    for found in error.errors(include_url=False):
+        field = ".".join(str(part) for part in found["loc"] if part not in _UNION_TAGS) or "request"
+        problems.append(_problem(field, found["type"], found["msg"], found.get("ctx", {}), found["input"]))
+    return problems
+
+
+def _problem(field: str, kind: str, message: str, context: dict[str, Any], given: object) -> Problem:
+    if kind == "value_error":
+        wrong, _, fix = str(context["error"]).partition(". ")
+        return Problem(field, f"{wrong}.", fix)
+    wrong = f"{message[0].lower()}{message[1:]}."
+    problem = Problem(field, wrong, f"You gave {_short(given)}.")
+    if kind == "missing":
+        problem = Problem(field, "is missing.", "Fill it in.")
+    elif kind == "extra_forbidden":
+        problem = Problem(field, "is not a field of this form.", "Remove it or mend its spelling.")
+    elif kind.startswith("union_tag"):
+        allowed = context.get("expected_tags", "the kinds in the form")
+        problem = Problem(f"{field}.kind", "is missing or unknown.", f"Set kind to one of {allowed}.")
+    elif kind == "literal_error":
+        problem = Problem(field, f"{_short(given)} is not allowed.", f"Choose {context['expected']}.")
+    elif kind in {"model_type", "model_attributes_type", "dict_type"}:
+        problem = Problem(field, "must be a group of fields (a JSON object).", "Give its fields by name.")
+    return problem
+
+
+def _short(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -1,0 +1,1 @@
+"""Those who render, one folder each behind the seam in `base`."""

@@ -1,0 +1,158 @@
+"""The seam between the studio and whoever renders. A new provider is one folder that fills this in.
+
+Nothing here knows Prefect, the ledger or the archive: those belong to the steps that call a provider.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from tasks.errors import Problem
+from tasks.models import RenderRequest
+
+MediaRole = Literal["avatar", "speech"]
+MediaKind = Literal["image", "audio", "video"]
+JobPhase = Literal["queued", "running", "succeeded", "failed"]
+
+
+class _Fact(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ProbedMedia(_Fact):
+    """A media file that was fetched, hashed and really decoded."""
+
+    role: MediaRole
+    reference: str = Field(description="Where the request said it is.")
+    path: Path = Field(description="Where the bytes are on this machine, for the life of the run.")
+    sha256: str
+    size: int = Field(description="Bytes.")
+    kind: MediaKind
+    extension: str = Field(description="Canonical file extension of what was found inside, such as png or mp4.")
+    width: int | None = None
+    height: int | None = None
+    fps: float | None = None
+    seconds: float | None = Field(None, description="Decoded duration; None for a still picture.")
+    sample_rate: int | None = None
+    channels: int | None = None
+
+
+MediaSet = Mapping[MediaRole, ProbedMedia]
+
+
+class Estimate(_Fact):
+    """What a render will probably cost; amount None means that the price is not known."""
+
+    amount: Decimal | None
+    unit: str = Field(description="Currency or the provider's credit, such as 'credits'.")
+
+
+class SubmitOrder(_Fact):
+    """All that a submission needs. ``order_id`` is unique per render key and attempt."""
+
+    render_key: str
+    attempt: int
+    payload: dict[str, JsonValue] = Field(description="The provider's canonical payload, media as sha256 digests.")
+    inputs: dict[MediaRole, str] = Field(description="The provider's own references to the uploaded media.")
+
+    @property
+    def order_id(self) -> str:
+        """Short, unique, safe in file names and URLs."""
+        return f"{self.render_key[:24]}-{self.attempt}"
+
+
+class ResultFile(_Fact):
+    """Where the finished video can be read, for now."""
+
+    location: str = Field(description="URL, or absolute path for a provider on this machine.")
+    md5: str | None = None
+    size: int | None = Field(None, description="Bytes, where the provider says it.")
+    speech_seconds: float | None = Field(None, description="Length of the speech, where the provider says it.")
+    notes: list[str] = Field(default_factory=list, description="What the provider remarked, for people.")
+
+
+class JobStatus(_Fact):
+    """A provider's answer to 'how is this job?' in the studio's words."""
+
+    phase: JobPhase
+    word: str = Field(description="The provider's own status word.")
+    odd: bool = Field(default=False, description="The word is not in the provider's documents.")
+    progress: float | None = Field(None, description="0 to 1, where the provider says it.")
+    result: ResultFile | None = Field(None, description="Set when the phase is succeeded.")
+    reason: str = Field("", description="Why it failed, in the provider's words.")
+    charged: bool | None = Field(None, description="Whether a failed job cost money; None means unknown.")
+
+
+class Pace(_Fact):
+    """How often to ask for a job: pauses in seconds, growing by a factor up to the longest."""
+
+    first: float = Field(gt=0)
+    growth: float = Field(ge=1)
+    longest: float = Field(gt=0)
+
+
+class Sighting(_Fact):
+    """What looking for an unanswered submission found."""
+
+    seen: Literal["accepted", "absent", "unknown"]
+    job_id: str | None = None
+
+
+class Provider(Protocol):
+    """One renderer. All calls may raise ``ProviderError`` subclasses."""
+
+    name: str
+    account: str
+    """Label of the account that pays; part of the render key, never a secret."""
+    endpoint: str
+    """Where the account lives; a resume on another endpoint is refused."""
+    pace: Pace
+
+    def supports(self, request: RenderRequest) -> list[Problem]:
+        """The rules that the request alone decides, without looking at any media; empty means: go on."""
+        ...
+
+    async def check(self, request: RenderRequest, media: MediaSet) -> list[Problem]:
+        """Everything that this provider would refuse, found before anything is uploaded or paid."""
+        ...
+
+    def estimate(self, request: RenderRequest, media: MediaSet) -> Estimate:
+        """What the render will probably cost."""
+        ...
+
+    def payload(self, request: RenderRequest, media: MediaSet) -> dict[str, JsonValue]:
+        """The canonical payload: exactly what decides how the video looks and sounds, media as sha256 digests."""
+        ...
+
+    async def upload(self, media: ProbedMedia) -> str:
+        """Bring one media file to the provider; content-addressed, so a repeat is cheap. Returns its reference."""
+        ...
+
+    async def submit(self, order: SubmitOrder) -> str:
+        """Start the render and return the job id.
+
+        Raises:
+            ProviderRejected: refused for good, nothing accepted.
+            ProviderBusy: not accepted now.
+            AmbiguousSubmit: the order left and no answer came.
+        """
+        ...
+
+    async def look_up(self, order: SubmitOrder) -> Sighting:
+        """Look whether an order that got no answer was accepted."""
+        ...
+
+    async def query(self, job_id: str) -> JobStatus:
+        """Ask how a job is."""
+        ...
+
+    def read_result(self, result: ResultFile, offset: int = 0) -> AsyncIterator[bytes]:
+        """Stream the finished video from a byte offset, in chunks of at most 1 MiB.
+
+        Raises:
+            ResultExpired: the link is dead; query again.
+        """
+        ...

@@ -1,0 +1,138 @@
+"""Hand the finished video out: delivered file, poster and manifest in the archive, and what the run's page shows."""
+
+import asyncio
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from prefect import task
+
+from tasks.archive import ArchivedRender
+from tasks.blocks import load_store
+from tasks.finished import FinishedVideo
+from tasks.inspect import Inspection
+from tasks.manifest import FileRecord, Manifest, delivery_prefix, media_records, price_of, speech_seconds_of
+from tasks.models import RenderRequest
+from tasks.plan import RenderPlan
+from tasks.poster import write_poster
+from tasks.providers.base import MediaSet
+from tasks.settings import get_settings
+from tasks.showcase import show
+from tasks.storage import ObjectMissing, ObjectStore
+
+MANIFEST_LIMIT = 4 * 1024 * 1024
+
+log = logging.getLogger("studio.publish")
+
+
+@task(name="archived already?", task_run_name="archived already?")
+async def find_finished(plans: Sequence[RenderPlan], request: RenderRequest) -> FinishedVideo | None:
+    """The archived video of the first plan that has one with these labels; None when there is none."""
+    store = await load_store(get_settings().storage_block)
+    for plan in plans:
+        key = f"{delivery_prefix(plan.render_key, request.labels)}/manifest.json"
+        try:
+            raw = await store.get_bytes(store.archive_bucket, key, limit=MANIFEST_LIMIT)
+        except ObjectMissing:
+            continue
+        manifest = Manifest.model_validate_json(raw)
+        video = await store.head(*split_uri(manifest.video.uri))
+        if video is not None and video.size == manifest.video.size:
+            return _linked(store, manifest, again=True)
+        log.warning("manifest without its video key=%s uri=%s", plan.render_key, manifest.video.uri)
+    return None
+
+
+@task(name="publish", task_run_name="publish")
+async def show_again(video: FinishedVideo, request: RenderRequest) -> FinishedVideo:
+    """Show an archived video on this run's page, under the title of this request."""
+    manifest = video.manifest.model_copy(update={"title": request.title, "tags": request.tags})
+    shown = video.model_copy(update={"manifest": manifest})
+    await show(shown)
+    return shown
+
+
+@task(name="publish", task_run_name="publish")
+async def publish_video(
+    request: RenderRequest,
+    plan: RenderPlan,
+    media: MediaSet,
+    record: ArchivedRender,
+    inspection: Inspection,
+    *,
+    video: Path,
+) -> FinishedVideo:
+    """Store the delivered file and its poster, then the manifest, which makes the delivery count; then show it."""
+    store = await load_store(get_settings().storage_block)
+    prefix = delivery_prefix(plan.render_key, request.labels)
+    delivered = await _deliver(store, request, record, video, prefix)
+    poster = await asyncio.to_thread(write_poster, video, video.with_name("poster.jpg"))
+    await store.put_file(store.archive_bucket, f"{prefix}/poster.jpg", poster, content_type="image/jpeg")
+    manifest = Manifest(
+        render_key=plan.render_key,
+        title=request.title,
+        tags=request.tags,
+        provider=record.provider,
+        account=record.account,
+        job_id=record.job_id,
+        payload=plan.payload,
+        media=media_records(media),
+        original=FileRecord(uri=record.uri, sha256=record.sha256, size=record.size),
+        video=delivered,
+        poster=f"s3://{store.archive_bucket}/{prefix}/poster.jpg",
+        labels=request.labels,
+        seconds=inspection.seconds,
+        speech_seconds=speech_seconds_of(record, plan),
+        width=inspection.width,
+        height=inspection.height,
+        fps=inspection.fps,
+        inspection=inspection,
+        provider_notes=record.notes,
+        estimate=price_of(plan),
+        rendered_at=record.archived_at,
+        published_at=datetime.now(UTC),
+    )
+    body = manifest.model_dump_json(indent=2).encode()
+    await store.put_bytes(store.archive_bucket, f"{prefix}/manifest.json", body, content_type="application/json")
+    finished = _linked(store, manifest, again=False)
+    await show(finished)
+    return finished
+
+
+async def _deliver(
+    store: ObjectStore, request: RenderRequest, record: ArchivedRender, video: Path, prefix: str
+) -> FileRecord:
+    if not request.labels.visible:
+        return FileRecord(uri=record.uri, sha256=record.sha256, size=record.size)
+    key = f"{prefix}/video.mp4"
+    written = await store.put_file(store.archive_bucket, key, video, content_type="video/mp4")
+    digest = await asyncio.to_thread(_sha256, video)
+    return FileRecord(uri=f"s3://{store.archive_bucket}/{key}", sha256=digest, size=written.size)
+
+
+def _linked(store: ObjectStore, manifest: Manifest, *, again: bool) -> FinishedVideo:
+    lifetime = timedelta(hours=get_settings().link_hours)
+    name = re.sub(r"[^a-z0-9]+", "-", manifest.title.lower()).strip("-")[:60] or manifest.render_key[:12]
+    bucket, prefix = store.archive_bucket, delivery_prefix(manifest.render_key, manifest.labels)
+    return FinishedVideo(
+        manifest=manifest,
+        manifest_uri=f"s3://{bucket}/{prefix}/manifest.json",
+        link=store.presign_get(*split_uri(manifest.video.uri), expires=lifetime, download_name=f"{name}.mp4"),
+        poster_link=store.presign_get(*split_uri(manifest.poster), expires=lifetime),
+        links_expire_at=datetime.now(UTC) + lifetime,
+        again=again,
+    )
+
+
+def split_uri(uri: str) -> tuple[str, str]:
+    """Bucket and key of an ``s3://bucket/key`` address."""
+    bucket, _, key = uri.removeprefix("s3://").partition("/")
+    return bucket, key
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""What is measured on a finished video: pictures, sound, and whether they belong together."""

@@ -1,0 +1,30 @@
+"""What all tests share: a home folder of their own, and no setting of a person's shell."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tasks.settings import get_settings
+
+# These machines are slow and shared: time is no test result.
+settings.register_profile("studio", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+settings.load_profile("studio")
+
+for name in [name for name in os.environ if name.startswith(("STUDIO_", "PREFECT_"))]:
+    del os.environ[name]
+
+
+@pytest.fixture
+def studio_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A home folder for one test, which the settings name."""
+    home = tmp_path / "home"
+    monkeypatch.setenv("STUDIO_HOME", str(home))
+    get_settings.cache_clear()
+    yield home
+    get_settings.cache_clear()
+
+
+from tests.studio_fixture import running_studio  # noqa: E402, F401 - a fixture, after the environment is clean

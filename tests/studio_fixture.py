@@ -1,0 +1,57 @@
+"""One real studio per test session, on free ports and in a folder of its own.
+
+Use it with ``from tests.studio_fixture import running_studio`` in a conftest. It stops with the test process, however
+that ends.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from infra.studio.config import StudioConfig, studio_environment
+from infra.studio.lifecycle import launch, stop, wait_until_ready
+from infra.studio.ports import free_ports
+
+
+@dataclass(frozen=True)
+class RunningStudio:
+    """A studio whose parts are all ready and whose deployments are registered."""
+
+    config: StudioConfig
+    environment: dict[str, str]
+    """For subprocesses, and for ``os.environ`` before Prefect is imported."""
+
+    @property
+    def home(self) -> Path:
+        """Folder of all its state."""
+        return self.config.root
+
+    @property
+    def api_url(self) -> str:
+        """Prefect API."""
+        return self.config.api_url
+
+    @property
+    def s3_endpoint(self) -> str:
+        """``host:port`` of the object store."""
+        return self.config.s3_endpoint
+
+
+def make_config(home: Path) -> StudioConfig:
+    """Configuration of a studio in a folder, on ports that are free now."""
+    return StudioConfig.model_validate({"home": home, **free_ports()})
+
+
+@pytest.fixture(scope="session")
+def running_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
+    """A studio that runs for the whole session."""
+    config = make_config(tmp_path_factory.mktemp("studio") / "home")
+    supervisor = launch(config, leash=True)
+    try:
+        wait_until_ready(config, supervisor, lambda _state: None)
+        yield RunningStudio(config, studio_environment(config))
+    finally:
+        stop(config)
+        supervisor.wait(timeout=config.stop_seconds)

@@ -1,0 +1,65 @@
+"""The set of deployments, schedules and automations, readable at a glance: nothing in it changes unseen."""
+
+from pathlib import Path
+from typing import Any
+
+from deployments.register import PREFECT_FILE, read_definitions
+from tasks.models import read_request
+
+SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "deployments.txt"
+
+
+def describe(definitions: dict[str, Any]) -> str:
+    """One line per deployment, schedule, automation and action."""
+    lines = []
+    for deployment in definitions["deployments"]:
+        limit = deployment["concurrency_limit"]
+        lines.append(
+            f"deployment {deployment['name']}: {deployment['entrypoint']}, pool {deployment['work_pool']['name']}, "
+            f"at most {limit['limit']} at once ({limit['collision_strategy']}), tags {', '.join(deployment['tags'])}"
+        )
+        lines += [
+            f"  schedule {schedule['slug']}: {schedule['cron']} {schedule['timezone']}, "
+            f"{'ACTIVE' if schedule['active'] else 'off'}"
+            for schedule in deployment["schedules"]
+        ]
+    for automation in definitions["automations"]:
+        trigger = automation["trigger"]
+        lines.append(
+            f"automation {automation['name']}: {'on' if automation['enabled'] else 'off'}, {trigger['posture']}, "
+            f"expects {', '.join(trigger['expect'])} within {trigger['within']} s"
+        )
+        lines += [f"  action {action['type']} to {action['state']}" for action in automation["actions"]]
+    return "\n".join(lines) + "\n"
+
+
+def test_deployments_are_as_reviewed() -> None:
+    """A changed schedule or automation shows as a changed line here, and nowhere else by accident."""
+    assert describe(read_definitions()) == SNAPSHOT.read_text(encoding="utf-8")
+
+
+def test_every_schedule_says_whether_it_is_on_and_what_for() -> None:
+    """A schedule without `active`, a name or a comment is an accident waiting to happen."""
+    text = PREFECT_FILE.read_text(encoding="utf-8").splitlines()
+    for deployment in read_definitions()["deployments"]:
+        for schedule in deployment["schedules"]:
+            assert isinstance(schedule["active"], bool)
+            assert schedule["slug"]
+            line = next(number for number, found in enumerate(text) if schedule["cron"] in found)
+            assert text[line - 1].strip().startswith("#")
+
+
+def test_scheduled_requests_are_good() -> None:
+    """What a schedule would send is a request that the form accepts."""
+    for deployment in read_definitions()["deployments"]:
+        for schedule in deployment["schedules"]:
+            read_request(schedule["parameters"]["request"])
+
+
+def test_restartable_is_what_the_automation_restarts() -> None:
+    """The restart automation acts on a tag; a deployment without it would never be restarted."""
+    definitions = read_definitions()
+    crashed = next(found for found in definitions["automations"] if found["name"] == "studio-restart-crashed")
+    tag = crashed["trigger"]["match_related"]["prefect.resource.id"].removeprefix("prefect.tag.")
+
+    assert all(tag in deployment["tags"] for deployment in definitions["deployments"])

@@ -1,0 +1,170 @@
+"""Submit once: what the ledger and the provider's own count say after every kind of answer and crash."""
+
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tasks import submit
+from tasks.errors import AmbiguousSubmit, ProviderBusy, ProviderRejected, StudioError
+from tasks.ledger import Entry, State
+from tasks.ledger.opening import open_ledger
+from tasks.plan import RenderPlan
+from tasks.providers.base import Estimate, Sighting
+from tasks.settings import get_settings
+from tasks.submit import reserve_intent, submit_once
+from tests.scripted_provider import ScriptedProvider
+
+PLAN = RenderPlan(
+    render_key="c" * 64,
+    provider="local",
+    account="local",
+    endpoint="file:test",
+    payload={"a": 1},
+    estimate=Estimate(amount=Decimal(2), unit="credits"),
+)
+
+
+@pytest.fixture
+def provider(studio_home: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedProvider:
+    """The provider at the studio's border."""
+    scripted = ScriptedProvider()
+    monkeypatch.setattr(submit, "get_provider", lambda _name: scripted)
+    return scripted
+
+
+async def _latest() -> Entry:
+    async with open_ledger() as ledger:
+        entry = await ledger.find(PLAN.render_key)
+    assert entry is not None
+    return entry
+
+
+async def _run(owner: str = "run-1") -> Entry:
+    return await submit_once.fn(await reserve_intent.fn(PLAN, owner), {}, owner)
+
+
+async def test_job_id_is_stored_before_anything_polls(provider: ScriptedProvider) -> None:
+    """A submission ends with its job id in the ledger."""
+    entry = await _run()
+
+    assert (entry.state, entry.job_id) == (State.SUBMITTED, "job-1")
+    assert await _latest() == entry
+
+
+async def test_many_runs_of_one_render_make_one_submission(provider: ScriptedProvider) -> None:
+    """Twenty runs at once: one submits, nineteen follow it."""
+    entries = await asyncio.gather(*(_run(f"run-{number}") for number in range(20)))
+
+    assert provider.orders == [f"{PLAN.render_key[:24]}-1"]
+    assert {entry.job_id for entry in entries} == {"job-1"}
+
+
+async def test_restarted_run_finds_its_answerless_submission_at_the_provider(provider: ScriptedProvider) -> None:
+    """A run that died between the answer and the store goes on with the job that the provider knows."""
+    entry = await reserve_intent.fn(PLAN, "run-1")
+    async with open_ledger() as ledger:
+        await ledger.mark_submitting(entry.id, "run-1")
+    provider.sighting = Sighting(seen="accepted", job_id="job-0")
+
+    resumed = await _run()
+
+    assert (resumed.state, resumed.job_id) == (State.SUBMITTED, "job-0")
+    assert provider.orders == []
+
+
+async def test_restarted_run_submits_when_the_provider_never_had_it(provider: ScriptedProvider) -> None:
+    """A run that died before its order left submits it, once."""
+    entry = await reserve_intent.fn(PLAN, "run-1")
+    async with open_ledger() as ledger:
+        await ledger.mark_submitting(entry.id, "run-1")
+
+    assert (await _run()).job_id == "job-1"
+    assert len(provider.orders) == 1
+
+
+async def test_nobody_knows_means_a_person_and_no_second_submission(provider: ScriptedProvider) -> None:
+    """Where the provider cannot be asked, the render waits as ambiguous, however often it is run again."""
+    entry = await reserve_intent.fn(PLAN, "run-1")
+    async with open_ledger() as ledger:
+        await ledger.mark_submitting(entry.id, "run-1")
+    provider.sighting = Sighting(seen="unknown")
+
+    for _ in range(3):
+        with pytest.raises(AmbiguousSubmit, match="settle it in the ledger"):
+            await _run()
+
+    assert (await _latest()).state is State.AMBIGUOUS
+    assert provider.orders == []
+
+
+async def test_lost_answer_is_ambiguous_until_it_is_found(provider: ScriptedProvider) -> None:
+    """No answer is written down as such; the next run finds the job and goes on with it."""
+    provider.submit_errors = [AmbiguousSubmit("no answer", provider="local")]
+    with pytest.raises(AmbiguousSubmit):
+        await _run()
+    assert (await _latest()).state is State.AMBIGUOUS
+    provider.sighting = Sighting(seen="accepted", job_id="job-9")
+
+    assert (await _run()).job_id == "job-9"
+    assert provider.orders == []
+
+
+async def test_dead_owner_is_waited_for_only_so_long(
+    provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run's submission without an answer is looked up after its time, not before."""
+    entry = await reserve_intent.fn(PLAN, "dead")
+    async with open_ledger() as ledger:
+        await ledger.mark_submitting(entry.id, "dead")
+    monkeypatch.setattr(get_settings(), "submit_timeout_seconds", 0.3)
+    provider.sighting = Sighting(seen="accepted", job_id="job-0")
+
+    assert (await _run("alive")).job_id == "job-0"
+
+
+async def test_busy_provider_leaves_the_intent_open(provider: ScriptedProvider) -> None:
+    """Not accepted now is not failed: the same request may simply be run again."""
+    provider.submit_errors = [ProviderBusy("queue full", provider="local")]
+    with pytest.raises(ProviderBusy):
+        await _run()
+    assert (await _latest()).state is State.RESERVED
+
+    assert (await _run()).job_id == "job-1"
+
+
+async def test_refused_order_is_failed_and_free_and_may_be_tried_anew(provider: ScriptedProvider) -> None:
+    """A refusal ends the attempt without a charge; the next run is a new attempt under a new order id."""
+    provider.submit_errors = [ProviderRejected("bad face", provider="local")]
+    with pytest.raises(ProviderRejected):
+        await _run()
+    failed = await _latest()
+    assert (failed.state, failed.charged) == (State.FAILED, False)
+
+    assert (await _run()).attempt == 2
+    assert provider.orders == [f"{PLAN.render_key[:24]}-2"]
+
+
+async def test_resume_elsewhere_is_refused(provider: ScriptedProvider) -> None:
+    """A render under way at one account is not continued, or paid again, at another."""
+    await _run()
+
+    with pytest.raises(StudioError, match="account other"):
+        await reserve_intent.fn(PLAN.model_copy(update={"account": "other"}), "run-2")
+
+
+async def test_failed_store_says_the_job_id(
+    provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When the ledger goes away right after acceptance, the run fails loudly with the job id in its log."""
+
+    async def away(*_: object, **__: object) -> Entry:
+        raise StudioError("the ledger is gone")
+
+    monkeypatch.setattr(submit.Ledger, "mark_submitted", away)
+    with pytest.raises(StudioError, match="the ledger is gone"):
+        await _run()
+
+    assert "job_id=job-1" in caplog.text
+    assert (await _latest()).state is State.SUBMITTING

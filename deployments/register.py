@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from prefect.automations import AutomationCore
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.responses import DeploymentResponse
+from prefect.exceptions import ObjectNotFound
 
 from tasks.errors import StudioUnavailable
 
@@ -27,13 +27,21 @@ def read_definitions() -> dict[str, Any]:
 async def register_all() -> list[str]:
     """Register all deployments and automations on the server of ``PREFECT_API_URL`` and return their names.
 
+    A schedule that a person switched on or off stays as it is; the file decides only for a new one.
+
     Raises:
-        StudioUnavailable: Prefect refused something, or a schedule is not in the state that the file declares.
+        StudioUnavailable: Prefect refused something.
     """
     definitions = read_definitions()
-    await _deploy()
     async with get_client() as client:
-        names = [await _read_back(client, declared) for declared in definitions["deployments"]]
+        switches = {
+            deployment_name(declared): await _switches(client, declared) for declared in definitions["deployments"]
+        }
+        await _deploy()
+        names = [
+            await _settle_schedules(client, declared, switches[deployment_name(declared)])
+            for declared in definitions["deployments"]
+        ]
         names += [await _register_automation(client, declared) for declared in definitions["automations"]]
     return names
 
@@ -61,26 +69,33 @@ async def _deploy() -> None:
         raise StudioUnavailable(f"Prefect refused the deployments:\n{told}", fix="Run `studio doctor`.")
 
 
-async def _read_back(client: PrefectClient, declared: dict[str, Any]) -> str:
-    """Check the schedules on the server against the file, since Prefect keeps old ones silently."""
+def deployment_name(declared: dict[str, Any]) -> str:
+    """``flow/deployment`` of an entry of the file."""
     flow_name = declared["entrypoint"].rpartition(":")[2].replace("_", "-")
-    deployment = await client.read_deployment_by_name(f"{flow_name}/{declared['name']}")
-    wanted = {schedule["slug"]: schedule["active"] for schedule in declared.get("schedules", [])}
-    for schedule in deployment.schedules:
-        if schedule.slug not in wanted:
-            await client.delete_deployment_schedule(deployment.id, schedule.id)
-    differing = _differing_schedules(deployment, wanted)
-    if differing:
-        raise StudioUnavailable(
-            f"schedules of {flow_name}/{declared['name']} are not as declared: {', '.join(differing)}.",
-            fix="Run `studio register` again; if it stays so, switch them by hand in the UI.",
-        )
     return f"{flow_name}/{declared['name']}"
 
 
-def _differing_schedules(deployment: DeploymentResponse, wanted: dict[str, bool]) -> list[str]:
-    found = {schedule.slug: schedule.active for schedule in deployment.schedules}
-    return [slug for slug, active in wanted.items() if found.get(slug) != active]
+async def _switches(client: PrefectClient, declared: dict[str, Any]) -> dict[str, bool]:
+    """Which schedules are on now, by slug."""
+    try:
+        deployment = await client.read_deployment_by_name(deployment_name(declared))
+    except ObjectNotFound:
+        return {}
+    return {schedule.slug: schedule.active for schedule in deployment.schedules if schedule.slug}
+
+
+async def _settle_schedules(client: PrefectClient, declared: dict[str, Any], switches: dict[str, bool]) -> str:
+    """Put back what a person switched, and remove schedules that the file no longer has: Prefect keeps them."""
+    name = deployment_name(declared)
+    wanted = {slot["slug"]: switches.get(slot["slug"], slot["active"]) for slot in declared.get("schedules", [])}
+    deployment = await client.read_deployment_by_name(name)
+    for schedule in deployment.schedules:
+        active = wanted.get(schedule.slug or "")
+        if active is None:
+            await client.delete_deployment_schedule(deployment.id, schedule.id)
+        elif active != schedule.active:
+            await client.update_deployment_schedule(deployment.id, schedule.id, active=active)
+    return name
 
 
 async def _register_automation(client: PrefectClient, declared: dict[str, Any]) -> str:

@@ -65,7 +65,10 @@ def report(output: Output, rendered: Rendered, *, followed: bool) -> int:
     if not rendered.succeeded:
         output.fail(f"{view.state_name}: {view.message}", fix=f"The run's page has the log: {page}")
         return 1
-    output.table(f"✓ {view.message}", rendered.facts)
+    output.say(f"\n✓ {view.message}\n", style="bold green")
+    # Plain lines: a link that is folded into a table cannot be clicked or copied.
+    for name, value in rendered.facts.items():
+        output.say(f"{name:<16}{value}")
     return 0
 
 

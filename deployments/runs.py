@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -99,7 +100,8 @@ async def look_at(client: PrefectClient, run_id: UUID) -> RunView:
         state=state.type.value if state else "PENDING",
         state_name=(state.name if state else None) or "Pending",
         message=(state.message if state else None) or "",
-        step=steps[0].name if steps else "",
+        # Until a step starts its name carries a suffix.
+        step=re.sub(r"-[0-9a-f]{3}$", "", steps[0].name) if steps else "",
         percent=await _percent(client, run_id),
     )
 

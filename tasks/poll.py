@@ -5,6 +5,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prefect import task
@@ -12,7 +13,7 @@ from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifa
 from prefect.context import FlowRunContext
 
 from tasks.errors import RenderFailed, StillRunning
-from tasks.ledger import Entry, Ledger, State, StateConflict
+from tasks.ledger import Entry, State, StateConflict
 from tasks.ledger.opening import open_ledger
 from tasks.providers.base import JobStatus, Pace, Provider, ResultFile
 from tasks.providers.registry import get_provider
@@ -20,6 +21,9 @@ from tasks.settings import get_settings
 
 PROGRESS_KEY = "render-progress"
 JITTER = 0.1
+
+if TYPE_CHECKING:
+    from tasks.ledger.store import Ledger
 
 log = logging.getLogger("studio.poll")
 Watcher = Callable[[JobStatus], Awaitable[None]]
@@ -51,7 +55,7 @@ async def wait_for_render(entry: Entry) -> ResultFile:
     return status.result
 
 
-async def _note_success(ledger: Ledger, entry: Entry, result: ResultFile) -> None:
+async def _note_success(ledger: "Ledger", entry: Entry, result: ResultFile) -> None:
     try:
         await ledger.mark_succeeded(entry.id, result.model_dump(mode="json"))
     except StateConflict as conflict:

@@ -5,17 +5,20 @@ settled by looking at the provider, never by guessing and never by a second subm
 """
 
 import logging
-from typing import Literal, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from prefect import task
 
 from tasks.errors import AmbiguousSubmit, LedgerConflict, ProviderBusy, ProviderRejected, StillRunning, StudioError
-from tasks.ledger import Entry, Intent, Ledger, State
+from tasks.ledger import Entry, Intent, State
 from tasks.ledger.opening import open_ledger
 from tasks.plan import RenderPlan
 from tasks.providers.base import MediaRole, MediaSet, Provider, SubmitOrder
 from tasks.providers.registry import get_provider
 from tasks.settings import get_settings
+
+if TYPE_CHECKING:
+    from tasks.ledger.store import Ledger
 
 log = logging.getLogger("studio.submit")
 
@@ -83,7 +86,7 @@ async def submit_once(entry: Entry, inputs: dict[MediaRole, str], owner: str) ->
 
 
 async def _try_send(
-    ledger: Ledger, provider: Provider, entry: Entry, inputs: dict[MediaRole, str], owner: str
+    ledger: "Ledger", provider: Provider, entry: Entry, inputs: dict[MediaRole, str], owner: str
 ) -> Entry:
     try:
         entry = await ledger.mark_submitting(entry.id, owner, inputs=cast(dict[str, str], inputs))
@@ -112,7 +115,7 @@ async def _try_send(
         raise
 
 
-async def _await_answer(ledger: Ledger, provider: Provider, entry: Entry, owner: str) -> Entry:
+async def _await_answer(ledger: "Ledger", provider: Provider, entry: Entry, owner: str) -> Entry:
     """Wait while another run submits; settle the row by looking when its owner died or its time is over."""
     if entry.state is State.SUBMITTING and entry.owner != owner:
         try:
@@ -131,7 +134,7 @@ async def _await_answer(ledger: Ledger, provider: Provider, entry: Entry, owner:
     return await _settle(ledger, entry, sighting.job_id, owner)
 
 
-async def _settle(ledger: Ledger, entry: Entry, job_id: str | None, owner: str) -> Entry:
+async def _settle(ledger: "Ledger", entry: Entry, job_id: str | None, owner: str) -> Entry:
     """Write down what the look-up found: the job, or that the provider never had it."""
     note = "looked up: accepted" if job_id else "looked up: the provider never had it"
     if entry.state is State.AMBIGUOUS:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +16,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from infra.studio.config import load_config
+from infra.studio.config import StudioConfig, load_config, studio_environment
 from tasks.errors import StudioError
 
 INTERRUPTED = 130
@@ -125,6 +126,12 @@ def run_command(command: Callable[[Output], int], *, as_json: bool) -> NoReturn:
         code = 1
     output.print_json()
     raise typer.Exit(code)
+
+
+def join_studio(config: StudioConfig) -> None:
+    """Make this process a client of the studio; call it before Prefect is imported, which reads the environment."""
+    # Prefect's own remarks on standard error are for its developers.
+    os.environ.update(studio_environment(config) | {"PREFECT_LOGGING_LEVEL": "ERROR"})
 
 
 def _write_traceback() -> Path:

@@ -1,16 +1,15 @@
 """`studio demo`: start the studio, produce one real video from the bundled presenter, copy it out, stop."""
 
 import asyncio
-import os
 import threading
 from typing import Annotated, Any
 
 import typer
 
-from deployments.cli.console import Output, run_command
+from deployments.cli.console import Output, join_studio, run_command
 from deployments.cli.display import StartDisplay
 from infra.presenter import PRESENTER, SCRIPT
-from infra.studio.config import StudioConfig, load_config, studio_environment
+from infra.studio.config import StudioConfig, load_config
 from infra.studio.lifecycle import launch, stop, wait_until_ready
 from infra.studio.state import is_running
 
@@ -49,7 +48,7 @@ def _start(output: Output, config: StudioConfig) -> None:
 
 
 def _produce(output: Output, config: StudioConfig) -> int:
-    os.environ.update(studio_environment(config))
+    join_studio(config)
     # Prefect reads the environment when it is imported.
     from deployments.rendering import render_and_follow, report, save_copies  # noqa: PLC0415 - see above
 
@@ -58,7 +57,7 @@ def _produce(output: Output, config: StudioConfig) -> int:
     if rendered.succeeded:
         video, manifest = config.root / "demo.mp4", config.root / "demo.json"
         asyncio.run(save_copies(rendered, video, manifest))
-        output.table("copies", {"video": video, "manifest": manifest})
+        output.say(f"\ncopies: {video} and {manifest}", style="bold")
         output.result(copies={"video": str(video), "manifest": str(manifest)})
     return code
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import dataclasses
-import os
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from deployments.cli.console import Output, run_command
+from deployments.cli.console import Output, join_studio, run_command
 from infra.studio.checks import Check, check_home, check_installation, check_leftovers
-from infra.studio.config import StudioConfig, load_config, studio_environment
+from infra.studio.config import StudioConfig, load_config
 from infra.studio.lifecycle import current_state
 from infra.studio.live_checks import check_contents, check_ledger, check_parts
 from infra.studio.state import StudioState, read_state
@@ -28,7 +27,7 @@ def doctor(
 
 def _doctor(output: Output) -> int:
     config = load_config()
-    os.environ.update(studio_environment(config))
+    join_studio(config)
     with output.progress("looking"):
         checks = asyncio.run(examine(config))
     failed = [check for check in checks if check.verdict == "failed"]

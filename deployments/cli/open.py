@@ -1,15 +1,14 @@
 """`studio open`: addresses of the UI, a run and its video, for a browser."""
 
 import asyncio
-import os
 import webbrowser
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from deployments.cli.console import Output, run_command
-from infra.studio.config import load_config, studio_environment
+from deployments.cli.console import Output, join_studio, run_command
+from infra.studio.config import load_config
 from tasks.errors import StudioError
 
 
@@ -25,7 +24,7 @@ def open_(
 
 def _open(output: Output, run: str, *, browser: bool) -> int:
     config = load_config()
-    os.environ.update(studio_environment(config))
+    join_studio(config)
     links = {"ui": config.ui_url} | asyncio.run(_links(run))
     output.table("", links)
     output.result(**links)

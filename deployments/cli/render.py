@@ -1,14 +1,13 @@
 """`studio render`: put a request together, start its run over the API, follow it, and say where the video is."""
 
 import asyncio
-import os
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deployments.cli.console import Output, run_command
-from infra.studio.config import load_config, studio_environment
+from deployments.cli.console import Output, join_studio, run_command
+from infra.studio.config import load_config
 
 FOLLOW_SECONDS = 6 * 3600
 
@@ -50,7 +49,7 @@ def render(
 
 
 def _render(output: Output, request_file: Path | None, flags: dict[str, Any], *, detach: bool) -> int:
-    os.environ.update(studio_environment(load_config()))
+    join_studio(load_config())
     # Prefect reads the environment when it is imported.
     from deployments.rendering import render_and_follow, report  # noqa: PLC0415 - see above
     from deployments.requests import merge, read_request_file  # noqa: PLC0415 - see above

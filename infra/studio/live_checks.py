@@ -12,7 +12,7 @@ from infra.studio.prefect_api import call
 from infra.studio.state import StudioState
 from infra.studio.supervisor import titles
 from tasks.errors import StudioError, StudioUnavailable
-from tasks.ledger import Ledger
+from tasks.ledger.store import Ledger
 
 _AGAIN = "Run `studio down`, then `studio up`."
 _LEDGER_SECONDS = 5

@@ -28,7 +28,7 @@ from infra.studio.parts.object_store import (
 from infra.studio.parts.prefect_server import PrefectServerPart
 from tasks.blocks import S3Storage
 from tasks.errors import StudioError, StudioUnavailable
-from tasks.ledger import Ledger
+from tasks.ledger.store import Ledger
 
 LOOK_EVERY_SECONDS = 0.1
 

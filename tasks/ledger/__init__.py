@@ -1,8 +1,10 @@
-"""The durable table of intents, submissions and costs: why a render is paid for at most once."""
+"""The durable table of intents, submissions and costs: why a render is paid for at most once.
+
+Here are its words, which are cheap to import; `tasks.ledger.store` has the table itself and loads SQLAlchemy.
+"""
 
 from tasks.ledger.models import Charge, CostLine, Entry, Event, Intent, StateConflict
 from tasks.ledger.states import OPEN, TRANSITIONS, State
-from tasks.ledger.store import Ledger
 
 __all__ = [
     "OPEN",
@@ -12,7 +14,6 @@ __all__ = [
     "Entry",
     "Event",
     "Intent",
-    "Ledger",
     "State",
     "StateConflict",
 ]

@@ -5,8 +5,6 @@ pyloudnorm knows the weighting filters; its own meter wants the whole signal at 
 
 import numpy as np
 import numpy.typing as npt
-import pyloudnorm
-from scipy.signal import lfilter
 
 from tasks.audio import Wave
 
@@ -23,6 +21,11 @@ class LoudnessMeter:
         self.peak = 0.0
         """Highest absolute sample so far."""
         self._step = round(_STEP_SECONDS * rate)
+        # SciPy takes most of a second to load, which a run that only waits never needs.
+        import pyloudnorm  # noqa: PLC0415 - see above
+        from scipy.signal import lfilter  # noqa: PLC0415 - see above
+
+        self._lfilter = lfilter
         filters = pyloudnorm.Meter(rate)._filters.values()  # noqa: SLF001 - no public access
         self._filters = [(stage.b, stage.a, stage.passband_gain) for stage in filters]
         self._states = [np.zeros(max(len(a), len(b)) - 1) for b, a, _ in self._filters]
@@ -36,7 +39,7 @@ class LoudnessMeter:
         self.peak = max(self.peak, float(np.abs(block).max()))
         weighted = block.astype(np.float64)
         for index, (b, a, gain) in enumerate(self._filters):
-            weighted, self._states[index] = lfilter(b, a, weighted, zi=self._states[index])
+            weighted, self._states[index] = self._lfilter(b, a, weighted, zi=self._states[index])
             weighted = weighted * gain
         weighted = np.concatenate([self._rest, weighted])
         whole = len(weighted) // self._step * self._step

@@ -3,7 +3,8 @@
 import asyncio
 import sys
 
-from tasks.ledger import Intent, Ledger
+from tasks.ledger import Intent
+from tasks.ledger.store import Ledger
 
 
 def say(*words: object) -> None:

@@ -20,9 +20,10 @@ from sqlalchemy import text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from tasks.errors import LedgerConflict, StillRunning, StudioUnavailable
-from tasks.ledger import TRANSITIONS, Charge, Entry, Intent, Ledger, State, StateConflict
+from tasks.ledger import TRANSITIONS, Charge, Entry, Intent, State, StateConflict
 from tasks.ledger.database import Database
 from tasks.ledger.schema import REVISION, metadata, submissions
+from tasks.ledger.store import Ledger
 from tests.servers.postgres import PostgresServer, find_program
 
 _ROOT = Path(__file__).parents[2]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.ledger import OPEN, TRANSITIONS, Entry, Intent, Ledger, State, StateConflict
+from tasks.ledger import OPEN, TRANSITIONS, Entry, Intent, State, StateConflict
 from tasks.ledger.states import is_allowed
+from tasks.ledger.store import Ledger
 
 
 def test_every_state_is_in_the_table() -> None:

@@ -10,6 +10,7 @@ from tasks import submit
 from tasks.errors import AmbiguousSubmit, ProviderBusy, ProviderRejected, StudioError
 from tasks.ledger import Entry, State
 from tasks.ledger.opening import open_ledger
+from tasks.ledger.store import Ledger
 from tasks.plan import RenderPlan
 from tasks.providers.base import Estimate, Sighting
 from tasks.settings import get_settings
@@ -162,7 +163,7 @@ async def test_failed_store_says_the_job_id(
     async def away(*_: object, **__: object) -> Entry:
         raise StudioError("the ledger is gone")
 
-    monkeypatch.setattr(submit.Ledger, "mark_submitted", away)
+    monkeypatch.setattr(Ledger, "mark_submitted", away)
     with pytest.raises(StudioError, match="the ledger is gone"):
         await _run()
 

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # What the tests use is theirs alone: no setting of a person's shell leaks in.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test test-all lint format bench lock clean
+.PHONY: help demo up down test chaos lint format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -20,8 +20,11 @@ up: $(VENV)/.run ## start the studio and keep it running until Ctrl-C
 down: $(VENV)/.run ## stop the studio
 	$(BIN)/studio down
 
-test: $(VENV)/.dev ## run the tests, in about ten minutes
-	$(BIN)/python -m pytest
+test: $(VENV)/.dev ## run the tests against real servers, processes killed for real
+	$(BIN)/python -m pytest -m "not slow"
+
+chaos: $(VENV)/.dev ## run the slow tests: silent machines, very long videos
+	$(BIN)/python -m pytest -m slow --timeout 1800
 
 lint: $(VENV)/.dev ## check style, types and import contracts
 	$(BIN)/ruff format --check .

@@ -110,3 +110,7 @@ async def _register_automation(client: PrefectClient, declared: dict[str, Any]) 
     for duplicate in duplicates:
         await client.delete_automation(duplicate)
     return core.name
+
+
+if __name__ == "__main__":
+    asyncio.run(register_all())

@@ -13,8 +13,8 @@ from deployments.requests import local_files, stage_local_files
 from deployments.runs import RunView, follow_run, look_at, start_run, video_facts
 from tasks.blocks import load_store
 from tasks.errors import StudioError
-from tasks.models import read_request
 from tasks.publish import MANIFEST_LIMIT, split_uri
+from tasks.request import read_request
 from tasks.settings import get_settings
 
 WAIT_STEP = "wait for the render"

@@ -21,12 +21,13 @@ from tasks.label import label_video
 from tasks.ledger import State as LedgerState
 from tasks.manifest import speech_seconds_of
 from tasks.media import fetch_media
-from tasks.models import RenderRequest, read_request
+from tasks.models import RenderRequest
 from tasks.original import archive_original, bring_original
 from tasks.outcome import count_restart, failed_state, finished_state, name_run
 from tasks.plan import choose_plan, plan_renders
 from tasks.poll import wait_for_render
 from tasks.publish import find_finished, publish_video, show_again
+from tasks.request import read_request
 from tasks.runlog import show_plain_log
 from tasks.scratch import scratch_folder
 from tasks.submit import reserve_intent, submit_once, upload_inputs

@@ -4,7 +4,9 @@
 settled by looking at the provider, never by guessing and never by a second submission.
 """
 
+import asyncio
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, cast
 
 from prefect import task
@@ -29,7 +31,7 @@ async def reserve_intent(plan: RenderPlan, owner: str) -> Entry:
 
     Args:
         plan: what will be rendered.
-        owner: id of the flow run, so that a restarted run knows its own rows.
+        owner: id of the flow run, for people who read the ledger.
 
     Raises:
         StudioError: an open submission exists under another account or endpoint.
@@ -93,16 +95,18 @@ async def _try_send(
     except LedgerConflict:
         return await ledger.get(entry.id)
     try:
-        job_id = await provider.submit(order_of(entry))
+        async with asyncio.timeout(get_settings().submit_timeout_seconds / 2):
+            job_id = await provider.submit(order_of(entry))
     except ProviderRejected as error:
         await ledger.mark_failed(entry.id, str(error), charged=False, expected=State.SUBMITTING, owner=owner)
         raise
     except ProviderBusy as error:
         await ledger.release(entry.id, str(error), owner=owner)
         raise
-    except AmbiguousSubmit as error:
-        await ledger.mark_ambiguous(entry.id, str(error), owner=owner)
-        raise
+    except (AmbiguousSubmit, TimeoutError) as error:
+        note = str(error) or "the provider did not answer in time"
+        await ledger.mark_ambiguous(entry.id, note, owner=owner)
+        raise _ambiguous(entry) from error
     try:
         return await ledger.mark_submitted(entry.id, job_id, owner=owner)
     except Exception:
@@ -116,21 +120,23 @@ async def _try_send(
 
 
 async def _await_answer(ledger: "Ledger", provider: Provider, entry: Entry, owner: str) -> Entry:
-    """Wait while another run submits; settle the row by looking when its owner died or its time is over."""
-    if entry.state is State.SUBMITTING and entry.owner != owner:
+    """Wait for the outcome of a submission under way, and settle it by looking when its time is over.
+
+    The time counts from the moment the right to submit was taken. Nobody is exempt: a run that was started again
+    cannot know whether its earlier process is dead or only silent.
+    """
+    if entry.state is State.SUBMITTING:
+        elapsed = (datetime.now(UTC) - entry.updated_at).total_seconds()
+        left = get_settings().submit_timeout_seconds - elapsed
         try:
-            return await ledger.wait_change(entry.id, State.SUBMITTING, deadline=get_settings().submit_timeout_seconds)
+            return await ledger.wait_change(entry.id, State.SUBMITTING, deadline=max(0, left))
         except StillRunning:
             log.warning("no answer in time, looking key=%s owner=%s", entry.render_key, entry.owner)
     sighting = await provider.look_up(order_of(entry))
     if sighting.seen == "unknown":
         if entry.state is State.SUBMITTING:
             await ledger.mark_ambiguous(entry.id, "no answer came, and the provider cannot tell", owner=owner)
-        raise AmbiguousSubmit(
-            f"nobody knows whether {entry.provider} accepted render {entry.render_key}.",
-            provider=entry.provider,
-            fix="Look in the provider's console, then settle it in the ledger; it is never submitted again by itself.",
-        )
+        raise _ambiguous(entry)
     return await _settle(ledger, entry, sighting.job_id, owner)
 
 
@@ -143,6 +149,15 @@ async def _settle(ledger: "Ledger", entry: Entry, job_id: str | None, owner: str
     if job_id:
         return await ledger.mark_submitted(entry.id, job_id, owner=owner)
     return await ledger.release(entry.id, note, owner=owner)
+
+
+def _ambiguous(entry: Entry) -> AmbiguousSubmit:
+    return AmbiguousSubmit(
+        f"nobody knows whether {entry.provider} accepted render {entry.render_key}.",
+        provider=entry.provider,
+        fix="Run the request again to look once more, or look in the provider's console and settle it in the ledger; "
+        "it is never submitted again by itself.",
+    )
 
 
 def order_of(entry: Entry) -> SubmitOrder:

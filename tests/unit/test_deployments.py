@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.register import PREFECT_FILE, read_definitions
-from tasks.models import read_request
+from tasks.request import read_request
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "deployments.txt"
 

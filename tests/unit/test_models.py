@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import RequestRefused
-from tasks.models import RenderRequest, read_request
+from tasks.models import RenderRequest
+from tasks.request import read_request
 from tests.bad_requests import FORM, GOOD, Bad
 
 

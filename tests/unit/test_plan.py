@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tasks.errors import RequestRefused
-from tasks.models import read_request
 from tasks.plan import plan_for, plan_renders, render_key
 from tasks.providers.base import MediaRole, ProbedMedia
 from tasks.providers.local.provider import LocalProvider
+from tasks.request import read_request
 from tests.bad_requests import GOOD
 
 

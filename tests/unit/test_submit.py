@@ -29,7 +29,8 @@ PLAN = RenderPlan(
 
 @pytest.fixture
 def provider(studio_home: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedProvider:
-    """The provider at the studio's border."""
+    """The provider at the studio's border; submissions have a third of a second to be answered."""
+    monkeypatch.setattr(get_settings(), "submit_timeout_seconds", 0.3)
     scripted = ScriptedProvider()
     monkeypatch.setattr(submit, "get_provider", lambda _name: scripted)
     return scripted
@@ -112,14 +113,46 @@ async def test_lost_answer_is_ambiguous_until_it_is_found(provider: ScriptedProv
     assert provider.orders == []
 
 
-async def test_dead_owner_is_waited_for_only_so_long(
+@pytest.mark.parametrize("owner", ["run-1", "run-2"])
+async def test_nobody_looks_before_the_time_of_a_submission_is_over(
+    provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    """While a submission may still be in the air, neither its own restarted run nor another takes it back."""
+    entry = await reserve_intent.fn(PLAN, "run-1")
+    async with open_ledger() as ledger:
+        await ledger.mark_submitting(entry.id, "run-1")
+    monkeypatch.setattr(get_settings(), "submit_timeout_seconds", 3600)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await _run(owner)
+
+    assert (await _latest()).state is State.SUBMITTING
+    assert provider.orders == []
+
+
+async def test_provider_that_never_answers_is_ambiguous(
     provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another run's submission without an answer is looked up after its time, not before."""
+    """A submission that hangs is given up within half its time, before anybody else may look."""
+
+    async def hang(_order: object) -> str:
+        await asyncio.sleep(3600)
+        return "never"
+
+    monkeypatch.setattr(provider, "submit", hang)
+
+    with pytest.raises(AmbiguousSubmit):
+        await _run()
+
+    assert (await _latest()).state is State.AMBIGUOUS
+
+
+async def test_dead_owner_is_waited_for_only_so_long(provider: ScriptedProvider) -> None:
+    """Another run's submission without an answer is looked up after its time."""
     entry = await reserve_intent.fn(PLAN, "dead")
     async with open_ledger() as ledger:
         await ledger.mark_submitting(entry.id, "dead")
-    monkeypatch.setattr(get_settings(), "submit_timeout_seconds", 0.3)
     provider.sighting = Sighting(seen="accepted", job_id="job-0")
 
     assert (await _run("alive")).job_id == "job-0"

@@ -1,0 +1,59 @@
+"""Read a request from a form, an API call or a file, and refuse it in words a person can act on."""
+
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasks.errors import Problem, RequestRefused
+from tasks.models import RenderRequest
+
+
+def read_request(raw: object) -> RenderRequest:
+    """Read a request from a form, an API call or a file.
+
+    Raises:
+        RequestRefused: naming every field that is wrong, and the way out.
+    """
+    if isinstance(raw, RenderRequest):
+        return raw
+    try:
+        return RenderRequest.model_validate(raw)
+    except ValidationError as error:
+        raise RequestRefused(_problems(error)) from None
+
+
+_UNION_TAGS = {"portrait", "clip", "stock", "custom", "script", "recording"}
+
+
+def _problems(error: ValidationError) -> list[Problem]:
+    """Turn pydantic's findings into field, wrong and fix, in the words of the form."""
+    problems = []
+    for found in error.errors(include_url=False):
+        field = ".".join(str(part) for part in found["loc"] if part not in _UNION_TAGS) or "request"
+        problems.append(_problem(field, found["type"], found["msg"], found.get("ctx", {}), found["input"]))
+    return problems
+
+
+def _problem(field: str, kind: str, message: str, context: dict[str, Any], given: object) -> Problem:
+    if kind == "value_error":
+        wrong, _, fix = str(context["error"]).partition(". ")
+        return Problem(field, f"{wrong}.", fix)
+    wrong = f"{message[0].lower()}{message[1:]}."
+    problem = Problem(field, wrong, f"You gave {_short(given)}.")
+    if kind == "missing":
+        problem = Problem(field, "is missing.", "Fill it in.")
+    elif kind == "extra_forbidden":
+        problem = Problem(field, "is not a field of this form.", "Remove it or mend its spelling.")
+    elif kind.startswith("union_tag"):
+        allowed = context.get("expected_tags", "the kinds in the form")
+        problem = Problem(f"{field}.kind", "is missing or unknown.", f"Set kind to one of {allowed}.")
+    elif kind == "literal_error":
+        problem = Problem(field, f"{_short(given)} is not allowed.", f"Choose {context['expected']}.")
+    elif kind in {"model_type", "model_attributes_type", "dict_type"}:
+        problem = Problem(field, "must be a group of fields (a JSON object).", "Give its fields by name.")
+    return problem
+
+
+def _short(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= 60 else f"{text[:57]}…"

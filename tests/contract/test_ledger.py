@@ -24,7 +24,7 @@ from tasks.ledger import TRANSITIONS, Charge, Entry, Intent, State, StateConflic
 from tasks.ledger.database import Database
 from tasks.ledger.schema import REVISION, metadata, submissions
 from tasks.ledger.store import Ledger
-from tests.servers.postgres import PostgresServer, find_program
+from tests.servers.postgres import PostgresServer
 
 _ROOT = Path(__file__).parents[2]
 _keys = count(1)
@@ -32,8 +32,6 @@ _keys = count(1)
 
 @pytest.fixture(scope="module")
 def postgres() -> Iterator[PostgresServer]:
-    if find_program("postgres") is None:
-        pytest.skip("no PostgreSQL on this machine")
     with PostgresServer() as server:
         yield server
 
@@ -467,8 +465,6 @@ async def test_the_database_itself_guards_the_rules(ledger: Ledger, url: str) ->
 
 async def test_a_restarting_database_is_waited_for() -> None:
     """A PostgreSQL that crashes and comes back costs time, not a change; one that stays away is named."""
-    if find_program("postgres") is None:
-        pytest.skip("no PostgreSQL on this machine")
     with PostgresServer() as server:
         url = server.create_database()
         async with await Ledger.open(url, patience=60) as ledger:

@@ -50,6 +50,7 @@ def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Objec
     running.destroy()
 
 
+only_seaweed = pytest.mark.parametrize("server", [SeaweedServer], ids=["seaweedfs"], indirect=True)
 own_of_each = pytest.mark.parametrize("own_server", SERVERS, ids=["seaweedfs", "minio-gateway"], indirect=True)
 own_seaweed = pytest.mark.parametrize("own_server", [SeaweedServer], ids=["seaweedfs"], indirect=True)
 
@@ -100,10 +101,9 @@ async def test_ensure_bucket_can_be_repeated(store: ObjectStore) -> None:
     assert await keys(store.list_objects("twice")) == ["a"]
 
 
+@only_seaweed
 async def test_seaweed_keeps_versions_and_expiry(server: ObjectServer, store: ObjectStore) -> None:
     """An overwritten archive object keeps its old version, and staging has its two lifecycle rules."""
-    if not isinstance(server, SeaweedServer):
-        pytest.skip("the gateway offers neither")
     first = await store.put_bytes("archive", "versions", b"1")
     second = await store.put_bytes("archive", "versions", b"2")
     client = S3Client(server.endpoint, server.access_key, server.secret_key, secure=False, region="us-east-1")
@@ -418,10 +418,9 @@ GIB_UPLOAD = """
 """
 
 
+@only_seaweed
 def test_one_gib_in_bounded_memory(server: ObjectServer, tmp_path: Path) -> None:
     """Archiving 1 GiB takes less than 128 MiB more memory than before."""
-    if not isinstance(server, SeaweedServer):
-        pytest.skip("one server is enough: the memory measured is the client's")
     source = tmp_path / "gib.bin"
     with source.open("wb") as file:
         file.truncate(1024 * MIB)
@@ -473,10 +472,9 @@ def test_block_refuses_what_would_fail_later(server: ObjectServer, change: dict[
         server.block(**change)
 
 
+@only_seaweed
 async def test_store_is_loaded_by_the_name_of_its_block(server: ObjectServer, store: ObjectStore) -> None:
     """Steps carry the name of a block and get a working client from it."""
-    if not isinstance(server, SeaweedServer):
-        pytest.skip("one server is enough: the block is stored at Prefect")
     await store.put_bytes("archive", "by-name", b"found")
     with prefect_test_harness(server_startup_timeout=120):
         await server.block(retry_seconds=1).save("contract-store")  # type: ignore[misc]

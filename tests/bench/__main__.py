@@ -12,10 +12,10 @@ from rich.console import Console
 
 from tests.bench import archive_throughput, latency, overhead, render_speed, start_time
 from tests.bench.lab import Lab
-from tests.bench.report import Results, look_at_machine, print_report, write_json
+from tests.bench.report import Found, Results, look_at_machine, print_report, write_json
 from tests.bench.rows import Row
 
-REPORT_WIDTH = 130
+REPORT_WIDTH = 150
 
 # Latency comes last: it leaves a render behind that would slow down what follows.
 BENCHES: dict[str, Callable[[Lab], list[Row]]] = {
@@ -31,7 +31,7 @@ def main() -> int:
     """Run the chosen benches one after another and print one table; 1 when one of them broke."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))
-    parser.add_argument("--quick", action="store_true", help="few rounds and little media, under 90 s")
+    parser.add_argument("--quick", action="store_true", help="few rounds and little media, for a look")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     arguments = parser.parse_args()
     _forget_settings()
@@ -45,14 +45,15 @@ def main() -> int:
         for name, bench in BENCHES.items():
             if arguments.only and name not in arguments.only:
                 continue
-            began = time.monotonic()
+            began, load = time.monotonic(), os.getloadavg()[0]
             progress.print(f"{name} …", end=" ")
             try:
-                results[name] = bench(lab)
-            except Exception:
-                # The others are still worth measuring.
+                rows = bench(lab)
+            except Exception:  # noqa: BLE001 - others still run
                 progress.print_exception()
                 broken.append(name)
+            else:
+                results[name] = Found(rows, load, os.getloadavg()[0])
             progress.print(f"{time.monotonic() - began:.0f} s")
     print_report(console, machine, results)
     if arguments.json:

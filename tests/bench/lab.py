@@ -13,6 +13,7 @@ from typing import Self
 from infra.presenter import PRESENTER
 from infra.studio.config import studio_environment
 from infra.studio.lifecycle import launch, stop, wait_until_ready
+from infra.studio.state import read_state
 from tests.bench.media import write_speech
 from tests.e2e.api import StudioApi
 from tests.studio_fixture import RunningStudio, make_config
@@ -41,9 +42,9 @@ class Lab:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stack.close()
 
-    def rounds(self, full: int, quick: int = 1) -> range:
-        """How often to measure."""
-        return range(quick if self.quick else full)
+    def rounds(self, full: int) -> range:
+        """How often to measure; once for a quick look."""
+        return range(1 if self.quick else full)
 
     @cached_property
     def api(self) -> StudioApi:
@@ -51,6 +52,13 @@ class Lab:
         api = StudioApi(self._stack.enter_context(_running_studio(self.folder / "studio")))
         asyncio.run(api.store().put_bytes("staging", "bench/presenter.png", PRESENTER.read_bytes()))
         return api
+
+    def start_seconds(self) -> float:
+        """How long the start of this studio took."""
+        state = read_state(self.api.studio.config.state_file)
+        if state is None or state.seconds is None:
+            raise RuntimeError("the studio does not tell how long its start took")
+        return state.seconds
 
     def stage_new_speech(self, seconds: float) -> str:
         """Stage a recording that nobody has rendered before and return its reference."""

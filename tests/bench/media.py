@@ -30,7 +30,10 @@ def write_speech(path: Path, seconds: float, start: float = 0.0) -> Path:
 
 def write_wide_portrait(path: Path, width: int = 1280, height: int = 720) -> Path:
     """The bundled presenter in the middle of a wide picture, 1280x720 unless said otherwise."""
-    presenter = cv2.resize(cv2.imread(str(PRESENTER)), (height, height), interpolation=cv2.INTER_AREA)
+    drawn = cv2.imread(str(PRESENTER))
+    if drawn is None:
+        raise OSError(f"cannot read {PRESENTER}")
+    presenter = cv2.resize(drawn, (height, height), interpolation=cv2.INTER_AREA)
     left = (width - height) // 2
     picture = cv2.copyMakeBorder(presenter, 0, 0, left, width - height - left, cv2.BORDER_REPLICATE)
     if not cv2.imwrite(str(path), picture):
@@ -63,11 +66,10 @@ def write_huge_video(path: Path, size: int, width: int = 1920, height: int = 108
 
 def _noise_packets(stream: av.VideoStream) -> list[bytes]:
     random = np.random.default_rng(1)
-    packets: list[av.Packet] = []
+    packets: list[bytes] = []
     for number in range(_GROUP):
         noise = random.integers(0, 256, (stream.height * 3 // 2, stream.width), np.uint8)
         frame = av.VideoFrame.from_ndarray(noise, format="yuv420p")
         frame.pts, frame.time_base = number, Fraction(1, _FPS)
-        packets += stream.encode(frame)
-    packets += stream.encode(None)
-    return [bytes(packet) for packet in packets]
+        packets += map(bytes, stream.encode(frame))
+    return [*packets, *map(bytes, stream.encode(None))]

@@ -1,8 +1,10 @@
 """What the studio costs on top of a video: a run of the deployment against the same steps as plain functions."""
 
 import time
+from statistics import median
 from typing import Any
 
+from infra.presenter import SCRIPT
 from tests.bench.child import in_child
 from tests.bench.lab import PICTURE, Lab
 from tests.bench.rows import Limit, Row
@@ -24,7 +26,7 @@ def run(lab: Lab) -> list[Row]:
             times.append(_run_by_api(api, mine, again=bool(again))[0])
         for again, times in enumerate((plain, plain_again)):
             times.append(_run_plainly(api, theirs, f"bench-{number}", again=bool(again)))
-    added = sorted(mine - base for mine, base in zip(by_api, plain, strict=True))[len(plain) // 2]
+    added = median(mine - base for mine, base in zip(by_api, plain, strict=True))
     rows = [
         Row(
             f"a new video of {seconds:g} s over the API",
@@ -35,21 +37,26 @@ def run(lab: Lab) -> list[Row]:
         ),
         Row("the same video again over the API", api_again, baseline="plain", baseline_samples=plain_again),
     ]
-    return rows if lab.quick else [*rows, _presenter_again(lab)]
+    return rows if lab.quick else [*rows, _demo_again(lab)]
 
 
-def _presenter_again(lab: Lab) -> Row:
-    """Twenty seconds in 720p, and then again: it must be far quicker than its render was."""
-    request = _request(lab.stage_new_speech(20.0)) | {"output": {"resolution": "720p"}}
+def _demo_again(lab: Lab) -> Row:
+    """The video of `studio demo`, and then again: it must be far quicker than its render was."""
+    request = {
+        "title": "Welcome to the studio",
+        "avatar": {"kind": "portrait", "image": PICTURE},
+        "speech": {"kind": "script", "text": SCRIPT.read_text(encoding="utf-8").strip()},
+    }
     _, run_id = _run_by_api(lab.api, request, again=False)
     rendering = next(step for step in lab.api.steps(run_id) if step["name"] == RENDER_STEP)
-    seconds, _ = _run_by_api(lab.api, request, again=True)
+    seconds, again_id = _run_by_api(lab.api, request, again=True)
     return Row(
-        "a video of 20 s in 720p again",
-        [seconds],
+        f"the run that finds the demo's video ({lab.api.facts(run_id)['length']}) archived",
+        [lab.api.run(again_id)["total_run_time"]],
         baseline="rendering it the first time",
         baseline_samples=[rendering["total_run_time"]],
         wanted=Limit(0.1, of="ratio"),
+        note=f"{seconds:.1f} s from the API call to the answer, most of it starting the run's process",
     )
 
 

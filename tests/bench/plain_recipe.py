@@ -5,7 +5,7 @@ from typing import Any
 from prefect import Task
 
 from flows import render_video as recipe
-from tasks.models import read_request
+from tasks.request import read_request
 from tasks.scratch import scratch_folder
 
 for _name, _step in list(vars(recipe).items()):

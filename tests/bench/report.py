@@ -15,7 +15,19 @@ from rich.table import Table
 
 from tests.bench.rows import Row
 
-Results = dict[str, list[Row]]
+WHAT_WIDTH = 46
+
+
+@dataclass(frozen=True)
+class Found:
+    """What one bench found, and the machine's load average over a minute before and after it."""
+
+    rows: list[Row]
+    load_before: float
+    load_after: float
+
+
+Results = dict[str, Found]
 
 
 @dataclass(frozen=True)
@@ -54,16 +66,17 @@ def print_report(console: Console, machine: Machine, results: Results) -> None:
     load = ", ".join(f"{value:.1f}" for value in machine.load_before)
     console.print(
         f"\n{machine.processor}, {machine.cores} cores, {machine.memory_gib:g} GiB; Python {machine.python}, "
-        f"Prefect {machine.prefect}\nload average before: {load}; after: {os.getloadavg()[0]:.1f}"
+        f"Prefect {machine.prefect}\nload average before: {load}"
     )
     table = Table(
         box=box.SIMPLE_HEAD, caption="ratio: measured over baseline, both of the same rounds; below 1 is less"
     )
-    for name in ("what", "measured", "baseline", "ratio", "wanted"):
-        table.add_column(name, justify="right" if name == "ratio" else "left", overflow="fold")
-    for bench, rows in results.items():
-        table.add_row(f"[bold]{bench}[/bold]")
-        for row in rows:
+    table.add_column("what", min_width=WHAT_WIDTH)
+    for name in ("measured", "baseline", "ratio", "wanted"):
+        table.add_column(name, justify="right" if name == "ratio" else "left", no_wrap=name != "baseline")
+    for bench, found in results.items():
+        table.add_row(f"[bold]{bench}[/bold]", f"[dim]load {found.load_before:.1f} to {found.load_after:.1f}[/dim]")
+        for row in found.rows:
             what = f"{row.what}\n[dim]{row.note}[/dim]" if row.note else row.what
             ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
             table.add_row(what, _measured(row), _baseline(row), ratio, _wanted(row))
@@ -101,6 +114,9 @@ def _number(value: float) -> str:
 
 def write_json(path: Path, machine: Machine, results: Results) -> None:
     """Write everything for programs to read."""
-    found = {name: [row.as_json() for row in rows] for name, rows in results.items()}
-    body = {"machine": asdict(machine), "arguments": sys.argv[1:], "benches": found}
+    benches = {
+        name: {"load": [found.load_before, found.load_after], "rows": [row.as_json() for row in found.rows]}
+        for name, found in results.items()
+    }
+    body = {"machine": asdict(machine), "arguments": sys.argv[1:], "benches": benches}
     path.write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")

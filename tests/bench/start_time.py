@@ -12,43 +12,49 @@ from tests.bench.lab import Lab
 from tests.bench.rows import Row
 
 STUDIO = Path(sys.executable).parent / "studio"
+IMPORT = "import prefect.server.api.server"
 COMMAND_SECONDS = 300
 
 
 def run(lab: Lab) -> list[Row]:
-    """Start and stop studios on the command line."""
-    first, later, stops, imports = [], [], [], []
-    parts: dict[str, float] = {}
+    """Start and stop studios on the command line, each folder twice; a quick look takes the other benches' studio."""
+    if lab.quick:
+        return [Row("starting a studio in an empty folder", [lab.start_seconds()])]
+    kinds = ["`studio up` in an empty folder", "`studio up` later"]
+    starts: dict[str, list[float]] = {kind: [] for kind in kinds}
+    imports: dict[str, list[float]] = {kind: [] for kind in kinds}
+    notes: dict[str, str] = {}
+    stops: list[float] = []
     for number in lab.rounds(3):
         environment = os.environ | {"STUDIO_HOME": str(lab.folder / f"start-{number}")}
         environment |= {f"STUDIO_{name.upper()}": str(port) for name, port in free_ports().items()}
-        for times in (first, later):
-            imports.append(_seconds([sys.executable, "-c", "import prefect.server.api.server"], environment))
+        for kind in kinds:
+            imports[kind].append(_timed([sys.executable, "-c", IMPORT], environment)[0])
             try:
-                began = time.monotonic()
-                parts = json.loads(_studio(["up", "--detach", "--json"], environment))["parts"]
-                times.append(time.monotonic() - began)
+                seconds, told = _timed([str(STUDIO), "up", "--detach", "--json"], environment)
+                starts[kind].append(seconds)
+                notes[kind] = _parts(told)
             finally:
-                stops.append(_seconds([str(STUDIO), "down"], environment))
-    told = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts.items() if seconds)
+                stops.append(_timed([str(STUDIO), "down"], environment)[0])
     baseline = "importing Prefect's server in a new Python"
-    return [
-        Row("`studio up` in an empty folder", first, baseline=baseline, baseline_samples=imports[0::2]),
-        Row("`studio up` later", later, baseline=baseline, baseline_samples=imports[1::2], note=told),
-        Row("`studio down`", stops),
+    rows = [
+        Row(kind, starts[kind], baseline=baseline, baseline_samples=imports[kind], note=notes[kind]) for kind in kinds
     ]
+    return [*rows, Row("`studio down`", stops)]
 
 
-def _studio(arguments: list[str], environment: dict[str, str]) -> str:
+def _parts(told: str) -> str:
+    """How long each part took, from what `studio up` printed."""
+    seconds: dict[str, float | None] = json.loads(told)["parts"]
+    return ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items() if value)
+
+
+def _timed(command: list[str], environment: dict[str, str]) -> tuple[float, str]:
+    """Run a command; returns its seconds and what it printed."""
+    began = time.monotonic()
     done = subprocess.run(
-        [str(STUDIO), *arguments], env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        command, env=environment, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"studio {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def _seconds(command: list[str], environment: dict[str, str]) -> float:
-    began = time.monotonic()
-    subprocess.run(command, env=environment, capture_output=True, timeout=COMMAND_SECONDS, check=True)
-    return time.monotonic() - began
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return time.monotonic() - began, done.stdout

@@ -9,9 +9,12 @@ from typing import Any
 import yaml
 from prefect.automations import AutomationCore
 from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentScheduleCreate
+from prefect.client.schemas.objects import DeploymentSchedule
+from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
 
-from tasks.errors import StudioUnavailable
+from tasks.errors import StudioError, StudioUnavailable
 
 PREFECT_FILE = Path(__file__).with_name("prefect.yaml")
 SOURCE = PREFECT_FILE.parent.parent
@@ -27,23 +30,42 @@ def read_definitions() -> dict[str, Any]:
 async def register_all() -> list[str]:
     """Register all deployments and automations on the server of ``PREFECT_API_URL`` and return their names.
 
-    A schedule that a person switched on or off stays as it is; the file decides only for a new one.
+    What a person did to schedules in the UI stays: the file decides only for a schedule that is new.
 
     Raises:
+        StudioError: a schedule in the file is not complete.
         StudioUnavailable: Prefect refused something.
     """
     definitions = read_definitions()
+    check_schedules(definitions)
     async with get_client() as client:
-        switches = {
-            deployment_name(declared): await _switches(client, declared) for declared in definitions["deployments"]
+        before = {
+            deployment_name(declared): await _schedules(client, declared) for declared in definitions["deployments"]
         }
         await _deploy()
-        names = [
-            await _settle_schedules(client, declared, switches[deployment_name(declared)])
-            for declared in definitions["deployments"]
-        ]
-        names += [await _register_automation(client, declared) for declared in definitions["automations"]]
-    return names
+        for name, schedules in before.items():
+            await _keep_schedules(client, name, schedules)
+        names = [await _register_automation(client, declared) for declared in definitions["automations"]]
+    return [*before, *names]
+
+
+def check_schedules(definitions: dict[str, Any]) -> None:
+    """Every schedule has a name, says whether it is on, and when it runs.
+
+    Raises:
+        StudioError: naming the schedule and what it lacks.
+    """
+    for declared in definitions["deployments"]:
+        for number, schedule in enumerate(declared.get("schedules", []), start=1):
+            where = f"{PREFECT_FILE.name}, deployment {declared['name']}, schedule {schedule.get('slug') or number}"
+            for key, example in (("slug", "morning-news"), ("active", "false")):
+                if schedule.get(key) is None:
+                    raise StudioError(f"{where}: {key} is missing.", fix=f"Add a line such as `{key}: {example}`.")
+            try:
+                CronSchedule(cron=schedule["cron"], timezone=schedule.get("timezone"))
+            except (KeyError, ValueError):
+                fix = 'Write five fields and a time zone, such as cron: "0 6 * * 1-5" and timezone: UTC.'
+                raise StudioError(f"{where}: {schedule.get('cron')!r} is not a schedule.", fix=fix) from None
 
 
 async def _deploy() -> None:
@@ -75,27 +97,31 @@ def deployment_name(declared: dict[str, Any]) -> str:
     return f"{flow_name}/{declared['name']}"
 
 
-async def _switches(client: PrefectClient, declared: dict[str, Any]) -> dict[str, bool]:
-    """Which schedules are on now, by slug."""
+async def _schedules(client: PrefectClient, declared: dict[str, Any]) -> list[DeploymentSchedule]:
+    """The schedules on the server now."""
     try:
         deployment = await client.read_deployment_by_name(deployment_name(declared))
     except ObjectNotFound:
-        return {}
-    return {schedule.slug: schedule.active for schedule in deployment.schedules if schedule.slug}
+        return []
+    return list(deployment.schedules)
 
 
-async def _settle_schedules(client: PrefectClient, declared: dict[str, Any], switches: dict[str, bool]) -> str:
-    """Put back what a person switched, and remove schedules that the file no longer has: Prefect keeps them."""
-    name = deployment_name(declared)
-    wanted = {slot["slug"]: switches.get(slot["slug"], slot["active"]) for slot in declared.get("schedules", [])}
+async def _keep_schedules(client: PrefectClient, name: str, before: list[DeploymentSchedule]) -> None:
+    """Put back what a person did in the UI: switches of declared schedules, and schedules of their own."""
     deployment = await client.read_deployment_by_name(name)
-    for schedule in deployment.schedules:
-        active = wanted.get(schedule.slug or "")
-        if active is None:
-            await client.delete_deployment_schedule(deployment.id, schedule.id)
-        elif active != schedule.active:
-            await client.update_deployment_schedule(deployment.id, schedule.id, active=active)
-    return name
+    now = {schedule.slug or str(schedule.schedule): schedule for schedule in deployment.schedules}
+    for schedule in before:
+        found = now.get(schedule.slug or str(schedule.schedule))
+        if found is None:
+            kept = DeploymentScheduleCreate(
+                schedule=schedule.schedule,
+                active=schedule.active,
+                parameters=schedule.parameters,
+                slug=schedule.slug,
+            )
+            await client.create_deployment_schedules(deployment.id, [kept])
+        elif found.active != schedule.active:
+            await client.update_deployment_schedule(deployment.id, found.id, active=schedule.active)
 
 
 async def _register_automation(client: PrefectClient, declared: dict[str, Any]) -> str:

@@ -68,7 +68,11 @@ def local_files(request: dict[str, Any]) -> list[tuple[str, str, Path]]:
         if isinstance(part := request.get(group), dict) and is_local(part.get(name))
     ]
     missing = [
-        Problem(f"{group}.{name}", f"there is no file {str(path)!r}.", "Check the path.")
+        Problem(
+            f"{group}.{name}",
+            f"{str(path)!r} {'is not a file' if path.exists() else 'does not exist'}.",
+            "Give the path of a file, without file://.",
+        )
         for group, name, path in local
         if not path.is_file()
     ]

@@ -8,6 +8,7 @@ Needs the storage block named by ``STUDIO_STORAGE_BLOCK`` (``studio-archive`` un
 """
 
 from pathlib import Path
+from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -23,7 +24,7 @@ from tasks.manifest import speech_seconds_of
 from tasks.media import fetch_media
 from tasks.models import RenderRequest
 from tasks.original import archive_original, bring_original
-from tasks.outcome import count_restart, failed_state, finished_state, name_run
+from tasks.outcome import failed_state, finished_state, name_run
 from tasks.plan import choose_plan, plan_renders
 from tasks.poll import wait_for_render
 from tasks.publish import find_finished, publish_video, show_again
@@ -32,10 +33,13 @@ from tasks.runlog import show_plain_log
 from tasks.scratch import scratch_folder
 from tasks.submit import reserve_intent, submit_once, upload_inputs
 
+# A run without parameters must reach the first line and be refused there, not die on the way to it.
+NOTHING: Any = {}
+
 
 # The request is read by the first line of the recipe instead of Prefect, so that a refusal names field and fix.
 @flow(name="render-video", flow_run_name=name_run, validate_parameters=False)
-async def render_video(request: RenderRequest) -> State[FinishedVideo]:
+async def render_video(request: RenderRequest = NOTHING) -> State[FinishedVideo]:
     """Turn one presenter and one speech into one finished video in the archive.
 
     Args:
@@ -43,7 +47,6 @@ async def render_video(request: RenderRequest) -> State[FinishedVideo]:
     """
     show_plain_log()
     try:
-        await count_restart()
         with scratch_folder() as folder:
             return finished_state(await produce(read_request(request), folder, owner=str(flow_run.get_id())))
     except StudioError as error:

@@ -1,4 +1,4 @@
-"""The studio's process worker: Prefect's own, with one report of a crash instead of two.
+"""The studio's process worker: Prefect's own, with a cap on restarts, and one report of a crash instead of two.
 
 Prefect's process worker (3.8.8) proposes Crashed twice when a flow run's process is killed: once inside ``run``, and
 once more, about a second later, for its exit code. By then the automation `studio-restart-crashed` has scheduled the
@@ -11,8 +11,12 @@ import os
 from typing import TYPE_CHECKING
 
 import anyio.abc
+from prefect.states import Failed
 from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
+
+from tasks.ledger.opening import open_ledger
+from tasks.settings import get_settings
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -28,8 +32,29 @@ class StudioWorker(ProcessWorker):
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
         """Run one flow run to its end; a process that died has been reported as crashed when this returns."""
+        if await self._is_hopeless(flow_run):
+            if task_status is not None:
+                task_status.started(0)
+            return ProcessWorkerResult(status_code=0, identifier="not started")
         result = await super().run(flow_run, configuration, task_status)
         return ProcessWorkerResult(status_code=0, identifier=result.identifier)
+
+    async def _is_hopeless(self, flow_run: "FlowRun") -> bool:
+        """End a run whose process died more often than the cap allows; the count is in the ledger.
+
+        Counted here and not in the flow, since a process may die before it reaches the flow's first line.
+        """
+        cap = get_settings().restart_cap
+        async with open_ledger() as ledger:
+            restarts = await ledger.count_restart(str(flow_run.id)) - 1
+        if restarts <= cap:
+            return False
+        message = (
+            f"the process of this run died {restarts} times. See its log; what was submitted is in the ledger, "
+            "and running the request again resumes it."
+        )
+        await self.client.set_flow_run_state(flow_run.id, Failed(message=message), force=True)
+        return True
 
 
 async def work(pool: str, name: str | None) -> None:

@@ -36,7 +36,7 @@ _SYNC_WORDS = {
     "unsure": "too little agreement to tell",
     "mouth still": "the mouth hardly moves",
     "no face": "no face is seen",
-    "no voice": "no voice is heard",
+    "no voice": "too little voice to judge",
 }
 
 

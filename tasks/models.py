@@ -5,15 +5,16 @@ Words are those of the field: an *avatar* speaks, the *speech* is what is said, 
 
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 ProviderName = Literal["local"]
 ProviderChoice = Literal["auto", "local"]
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+MIN_LABEL_SECONDS = 2  # GB 45438-2025
 _LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 
 
@@ -23,6 +24,8 @@ def check_media_reference(reference: str) -> str:
     if parts.scheme == "s3":
         if not _BUCKET.match(parts.netloc) or len(parts.path) < 2:
             raise ValueError(f"{reference!r} does not name an object. Write s3://bucket/key.")
+        if {".", ".."} & set(parts.path.split("/")):
+            raise ValueError(f"{reference!r} has dots for folders. Write the whole key.")
         return reference
     if parts.scheme in {"https", "http"}:
         if not parts.hostname:
@@ -50,6 +53,32 @@ def _at(position: int, **more: Any) -> dict[str, Any]:
     return {"position": position, **more}
 
 
+def _hide_kind(schema: dict[str, Any]) -> None:
+    """Keep `kind` out of the run form: it follows from the fields, and Prefect's form loses it between choices."""
+    schema["properties"].pop("kind", None)
+    # It may still be sent.
+    schema.pop("additionalProperties", None)
+
+
+# The field that only one kind has.
+_TELLING = {
+    "image": "portrait",
+    "video": "clip",
+    "avatar_id": "stock",
+    "custom_avatar_id": "custom",
+    "text": "script",
+    "audio": "recording",
+}
+
+
+def _infer_kind(given: object) -> object:
+    """Fill in `kind` from the fields that were given."""
+    if not isinstance(given, dict) or given.get("kind"):
+        return given
+    kinds = [kind for field, kind in _TELLING.items() if given.get(field) not in (None, "")]
+    return {**given, "kind": kinds[0]} if len(kinds) == 1 else given
+
+
 def _choice(position: int) -> Callable[[dict[str, Any]], None]:
     """Place a union in the run form; Prefect's form draws `anyOf` as a choice, but `oneOf` as raw JSON."""
 
@@ -64,11 +93,9 @@ def _choice(position: int) -> Callable[[dict[str, Any]], None]:
 class PortraitAvatar(_Form):
     """A still picture of one person, brought to life."""
 
-    model_config = ConfigDict(title="Portrait")
+    model_config = ConfigDict(title="Portrait", json_schema_extra=_hide_kind)
 
-    kind: Literal["portrait"] = Field(
-        "portrait", title="Kind", description="A still picture.", json_schema_extra=_at(0)
-    )
+    kind: Literal["portrait"] = "portrait"
     image: MediaReference = Field(
         title="Picture",
         description="JPEG, PNG or WebP of one face from the front: s3://bucket/key or https://host/path.",
@@ -80,9 +107,9 @@ class PortraitAvatar(_Form):
 class ClipAvatar(_Form):
     """Footage of a person, whose mouth is re-rendered to the speech."""
 
-    model_config = ConfigDict(title="Clip")
+    model_config = ConfigDict(title="Clip", json_schema_extra=_hide_kind)
 
-    kind: Literal["clip"] = Field("clip", title="Kind", description="A video clip.", json_schema_extra=_at(0))
+    kind: Literal["clip"] = "clip"
     video: MediaReference = Field(
         title="Clip",
         description="MP4, MOV or WebM with one face in view: s3://bucket/key or https://host/path.",
@@ -94,9 +121,9 @@ class ClipAvatar(_Form):
 class StockAvatar(_Form):
     """One of the provider's own avatars."""
 
-    model_config = ConfigDict(title="Stock avatar")
+    model_config = ConfigDict(title="Stock avatar", json_schema_extra=_hide_kind)
 
-    kind: Literal["stock"] = Field("stock", title="Kind", description="A provider's avatar.", json_schema_extra=_at(0))
+    kind: Literal["stock"] = "stock"
     avatar_id: str = Field(
         min_length=1,
         max_length=200,
@@ -109,10 +136,10 @@ class StockAvatar(_Form):
 class CustomAvatar(_Form):
     """An avatar that was made for this account at the provider."""
 
-    model_config = ConfigDict(title="Your own avatar")
+    model_config = ConfigDict(title="Your own avatar", json_schema_extra=_hide_kind)
 
-    kind: Literal["custom"] = Field("custom", title="Kind", description="Your own avatar.", json_schema_extra=_at(0))
-    avatar_id: str = Field(
+    kind: Literal["custom"] = "custom"
+    custom_avatar_id: str = Field(
         min_length=1,
         max_length=200,
         title="Avatar id",
@@ -121,15 +148,17 @@ class CustomAvatar(_Form):
     )
 
 
-Avatar = Annotated[PortraitAvatar | ClipAvatar | StockAvatar | CustomAvatar, Field(discriminator="kind")]
+Avatar = Annotated[
+    PortraitAvatar | ClipAvatar | StockAvatar | CustomAvatar, Field(discriminator="kind"), BeforeValidator(_infer_kind)
+]
 
 
 class ScriptSpeech(_Form):
     """A text, spoken by a synthetic voice."""
 
-    model_config = ConfigDict(title="Script")
+    model_config = ConfigDict(title="Script", json_schema_extra=_hide_kind)
 
-    kind: Literal["script"] = Field("script", title="Kind", description="A text to speak.", json_schema_extra=_at(0))
+    kind: Literal["script"] = "script"
     text: str = Field(
         min_length=1,
         max_length=20_000,
@@ -161,19 +190,20 @@ class ScriptSpeech(_Form):
         json_schema_extra=_at(4),
     )
 
-    @model_validator(mode="after")
-    def _is_speakable(self) -> Self:
-        if not any(character.isalnum() for character in self.text):
-            raise ValueError("text: there is nothing to say, only spaces or signs. Write at least one word.")
-        return self
+    @field_validator("text")
+    @classmethod
+    def _is_speakable(cls, text: str) -> str:
+        if not any(character.isalnum() for character in text):
+            raise ValueError("there is nothing to say, only spaces or signs. Write at least one word.")
+        return text
 
 
 class RecordingSpeech(_Form):
     """A recorded voice."""
 
-    model_config = ConfigDict(title="Recording")
+    model_config = ConfigDict(title="Recording", json_schema_extra=_hide_kind)
 
-    kind: Literal["recording"] = Field("recording", title="Kind", description="A recording.", json_schema_extra=_at(0))
+    kind: Literal["recording"] = "recording"
     audio: MediaReference = Field(
         title="Recording",
         description="WAV, MP3, M4A, FLAC or OGG of the voice: s3://bucket/key or https://host/path.",
@@ -182,7 +212,7 @@ class RecordingSpeech(_Form):
     )
 
 
-Speech = Annotated[ScriptSpeech | RecordingSpeech, Field(discriminator="kind")]
+Speech = Annotated[ScriptSpeech | RecordingSpeech, Field(discriminator="kind"), BeforeValidator(_infer_kind)]
 
 
 class OutputOptions(_Form):
@@ -226,11 +256,12 @@ class Labels(_Form):
         json_schema_extra=_at(2),
     )
 
-    @model_validator(mode="after")
-    def _long_enough(self) -> Self:
-        if 0 < self.seconds < 2:
-            raise ValueError("seconds: the label must stay for 2 seconds or more. Write 0 to keep it to the end.")
-        return self
+    @field_validator("seconds")
+    @classmethod
+    def _long_enough(cls, seconds: float) -> float:
+        if 0 < seconds < MIN_LABEL_SECONDS:
+            raise ValueError("the label must stay for 2 seconds or more. Write 0 to keep it to the end.")
+        return seconds
 
 
 class RenderRequest(_Form):

@@ -1,4 +1,4 @@
-"""How a run begins and ends for the person who looks at it: its name, its last state, and the cap on restarts."""
+"""How a run begins and ends for the person who looks at it: its name and its last state."""
 
 import logging
 from typing import Any
@@ -9,8 +9,6 @@ from prefect.states import Completed, Failed
 
 from tasks.errors import AmbiguousSubmit, RequestRefused, StillRunning, StudioError
 from tasks.finished import FinishedVideo
-from tasks.ledger.opening import open_ledger
-from tasks.settings import get_settings
 
 # State names a person can filter by in the UI; any other studio error is plain "Failed".
 STATE_NAMES: dict[type[StudioError], str] = {
@@ -50,22 +48,3 @@ def failed_state(error: StudioError) -> State[Any]:
     log.error("%s", error)
     name = next((name for kind, name in STATE_NAMES.items() if isinstance(error, kind)), "Failed")
     return Failed(name=name, message=str(error))
-
-
-async def count_restart() -> None:
-    """Count this start of the run if its process died before.
-
-    Raises:
-        StudioError: it died more often than the cap allows; a person should look.
-    """
-    if flow_run.get_run_count() <= 1:
-        return
-    settings = get_settings()
-    async with open_ledger() as ledger:
-        count = await ledger.count_restart(str(flow_run.get_id()))
-    log.warning("this run is started again restarts=%s cap=%s", count, settings.restart_cap)
-    if count > settings.restart_cap:
-        raise StudioError(
-            f"the process of this run died {count} times.",
-            fix="See the worker's log; what was submitted is in the ledger and is resumed by running it again.",
-        )

@@ -24,6 +24,7 @@ MediaField = Literal["avatar.image", "avatar.video", "speech.audio"]
 # A container that announces more than this beyond what is inside was cut off on its way.
 CUT_SECONDS = 0.5
 CUT_SHARE = 0.02
+SMALLEST_SIDE = 32
 _DECODED_AT_START = 12
 # These carry no length; ffmpeg guesses one from the bit rate.
 _GUESSING = {"mp3", "aac", "ogg"}
@@ -115,6 +116,11 @@ class _Looker:
         if header is None or not header.width or not header.height:
             raise self.refuse(f"{self.found.name} without a readable header.", "Save the picture again.")
         pixels, limit = header.width * header.height, self.settings.max_image_pixels
+        if min(header.width, header.height) < SMALLEST_SIDE:
+            raise self.refuse(
+                f"the picture has only {header.width}x{header.height} pixels.",
+                f"Bring a larger one, at least {SMALLEST_SIDE} pixels wide and high.",
+            )
         if pixels > limit:
             raise self.refuse(
                 f"the picture has {header.width}x{header.height} = {pixels} pixels; the limit is {limit}.",

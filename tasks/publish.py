@@ -115,7 +115,7 @@ async def _deliver(
 
 def _linked(store: ObjectStore, manifest: Manifest, *, again: bool) -> FinishedVideo:
     lifetime = timedelta(hours=get_settings().link_hours)
-    name = re.sub(r"[^a-z0-9]+", "-", manifest.title.lower()).strip("-")[:60] or manifest.render_key[:12]
+    name = re.sub(r"[\W_]+", "-", manifest.title.lower()).strip("-")[:60] or manifest.render_key[:12]
     bucket, prefix = store.archive_bucket, delivery_prefix(manifest.render_key, manifest.labels)
     return FinishedVideo(
         manifest=manifest,

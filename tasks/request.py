@@ -22,6 +22,16 @@ def read_request(raw: object) -> RenderRequest:
         raise RequestRefused(_problems(error)) from None
 
 
+_MISSING = {
+    "avatar": "Give a portrait or a clip (on the command line --image or --clip).",
+    "speech": "Give a script or a recording (on the command line --script, --script-file or --audio).",
+}
+_KINDS = {"avatar": "portrait, clip, stock, custom", "speech": "script, recording"}
+_FORMS = {
+    "language": "Write a language tag such as en, en-GB or zh-CN.",
+    "tags": "Use letters, digits, spaces and . : @ / + - only.",
+    "text": "Write one line without control characters.",
+}
 _UNION_TAGS = {"portrait", "clip", "stock", "custom", "script", "recording"}
 
 
@@ -41,12 +51,14 @@ def _problem(field: str, kind: str, message: str, context: dict[str, Any], given
     wrong = f"{message[0].lower()}{message[1:]}."
     problem = Problem(field, wrong, f"You gave {_short(given)}.")
     if kind == "missing":
-        problem = Problem(field, "is missing.", "Fill it in.")
+        problem = Problem(field, "is missing.", _MISSING.get(field, "Fill it in."))
+    elif kind == "string_pattern_mismatch":
+        name = field.rstrip("0123456789").rstrip(".").rpartition(".")[2]
+        problem = Problem(field, f"{_short(given)} does not have the right form.", _FORMS.get(name, ""))
     elif kind == "extra_forbidden":
         problem = Problem(field, "is not a field of this form.", "Remove it or mend its spelling.")
     elif kind.startswith("union_tag"):
-        allowed = context.get("expected_tags", "the kinds in the form")
-        problem = Problem(f"{field}.kind", "is missing or unknown.", f"Set kind to one of {allowed}.")
+        problem = Problem(f"{field}.kind", "is missing or unknown.", f"Set kind to one of {_KINDS.get(field, '')}.")
     elif kind == "literal_error":
         problem = Problem(field, f"{_short(given)} is not allowed.", f"Choose {context['expected']}.")
     elif kind in {"model_type", "model_attributes_type", "dict_type"}:

@@ -9,12 +9,21 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 MIB = 1024 * 1024
 
 
+def _default_home() -> Path:
+    """The checkout's own folder, from whichever folder a command is given; else one in the current folder."""
+    checkout = Path(__file__).resolve().parents[1]
+    return checkout / ".studio" if (checkout / "pyproject.toml").exists() else Path(".studio")
+
+
 class StudioSettings(BaseSettings):
     """Where state lives, and the caps and deadlines that the steps keep."""
 
     model_config = SettingsConfigDict(env_prefix="STUDIO_", extra="ignore")
 
-    home: Path = Field(default=Path(".studio"), description="Folder of all state on this machine.")
+    home: Path = Field(
+        default_factory=_default_home,
+        description="Folder of all state on this machine; without it, .studio in the checkout.",
+    )
     ledger_url: str = Field(
         default="",
         description="SQLAlchemy URL of the ledger; empty means a SQLite file in the home folder.",

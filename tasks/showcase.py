@@ -54,8 +54,15 @@ def _facts(video: FinishedVideo) -> list[list[str]] | list[dict[str, str]]:
         "cost": manifest.estimate,
         "render key": manifest.render_key,
         "archived before": "yes" if video.again else "no",
+        "remarks": "; ".join(remarks(manifest)) or "none",
     }
     return [{"fact": fact, "value": value} for fact, value in facts.items()]
+
+
+def remarks(manifest: Manifest) -> list[str]:
+    """What a person should know before using the video: warnings of the checks, and what the provider remarked."""
+    warned = [finding for finding in manifest.inspection.findings if finding.level != "ok"]
+    return [*(f"{finding.what}: {finding.detail}" for finding in warned), *manifest.provider_notes]
 
 
 def report(manifest: Manifest) -> str:

@@ -51,10 +51,17 @@ def _recording(reference: str) -> dict[str, Any]:
 
 
 FORM = [
-    Bad("no avatar", {"avatar": MISSING}, "avatar", "Fill it in"),
-    Bad("no speech", {"speech": MISSING}, "speech", "Fill it in"),
+    Bad("no avatar", {"avatar": MISSING}, "avatar", "--image or --clip"),
+    Bad("no speech", {"speech": MISSING}, "speech", "--audio"),
     Bad("no picture", {"avatar.image": MISSING}, "avatar.image", "Fill it in"),
     Bad("unknown kind of avatar", {"avatar.kind": "hologram"}, "avatar.kind", "portrait"),
+    Bad(
+        "neither this nor that",
+        {"avatar": {"image": "s3://abc/d", "video": "s3://abc/d"}},
+        "avatar.kind",
+        "portrait, clip",
+    ),
+    Bad("dots in a key", _portrait("s3://staging/../archive/x.png"), "avatar.image", "whole key"),
     Bad("avatar is a text", {"avatar": "s3://staging/good/face.png"}, "avatar", "fields"),
     Bad("unknown field", {"colour": "red"}, "colour", "spelling"),
     Bad("unknown field in a group", {"output.framerate": 25}, "output.framerate", "spelling"),
@@ -62,9 +69,9 @@ FORM = [
     Bad("odd resolution", {"output.resolution": "8k"}, "output.resolution", "720p"),
     Bad("unknown provider", {"provider": "hollywood"}, "provider", "auto"),
     Bad("empty script", {"speech.text": ""}, "speech.text", "at least 1 character"),
-    Bad("script of signs only", {"speech.text": "... !?"}, "speech", "Write at least one word"),
+    Bad("script of signs only", {"speech.text": "... !?"}, "speech.text", "Write at least one word"),
     Bad("script too long", {"speech.text": "word " * 5000}, "speech.text", "at most 20000"),
-    Bad("language is no tag", {"speech.language": "English!"}, "speech.language", "pattern"),
+    Bad("language is no tag", {"speech.language": "English!"}, "speech.language", "en-GB"),
     Bad("too fast", {"speech.speed": 3}, "speech.speed", "less than or equal to 2"),
     Bad("speed is a word", {"speech.speed": "fast"}, "speech.speed", "number"),
     Bad("local path", _portrait("portraits/me.png"), "avatar.image", "studio render"),
@@ -72,10 +79,10 @@ FORM = [
     Bad("bucket without key", _portrait("s3://staging"), "avatar.image", "s3://bucket/key"),
     Bad("password in the address", _portrait("https://me:secret@example.com/a.png"), "avatar.image", "pre-signed"),
     Bad("too many tags", {"tags": ["tag"] * 21}, "tags", "at most 20"),
-    Bad("tag with odd signs", {"tags": ["<script>"]}, "tags.0", "pattern"),
+    Bad("tag with odd signs", {"tags": ["<script>"]}, "tags.0", "letters"),
     Bad("title too long", {"title": "t" * 201}, "title", "at most 200"),
-    Bad("label of two lines", {"labels": {"text": "AI\nmade"}}, "labels.text", "pattern"),
-    Bad("label too short-lived", {"labels": {"seconds": 1}}, "labels", "Write 0"),
+    Bad("label of two lines", {"labels": {"text": "AI\nmade"}}, "labels.text", "one line"),
+    Bad("label too short-lived", {"labels": {"seconds": 1}}, "labels.seconds", "Write 0"),
 ]
 
 MEDIA = [
@@ -83,7 +90,12 @@ MEDIA = [
     Bad("script the voice cannot read", {"speech.text": "你好 欢迎来到演播室"}, "speech.text", "recording"),
     Bad("unknown voice", {"speech.voice": "nobody"}, "speech.voice", "heart"),
     Bad("stock avatar for the local one", {"avatar": {"kind": "stock", "avatar_id": "7"}}, "avatar.kind", "portrait"),
-    Bad("custom avatar for the local one", {"avatar": {"kind": "custom", "avatar_id": "7"}}, "avatar.kind", "portrait"),
+    Bad(
+        "custom avatar for the local one",
+        {"avatar": {"kind": "custom", "custom_avatar_id": "7"}},
+        "avatar.kind",
+        "portrait",
+    ),
     Bad("object that is not there", _portrait("s3://staging/good/nothing.png"), "avatar.image", ""),
     Bad("bucket that is not allowed", _portrait("s3://secrets/a.png"), "avatar.image", "staging"),
     Bad("plain http", _portrait("http://example.com/a.png"), "avatar.image", "https"),
@@ -91,6 +103,7 @@ MEDIA = [
     Bad("address of the cloud's metadata", _portrait("https://169.254.169.254/latest"), "avatar.image", ""),
     Bad("text instead of a picture", _portrait("s3://staging/bad/text.png"), "avatar.image", ""),
     Bad("empty file", _portrait("s3://staging/bad/empty.png"), "avatar.image", ""),
+    Bad("picture of one pixel", _portrait("s3://staging/bad/pixel.png"), "avatar.image", "larger"),
     Bad("half a picture", _portrait("s3://staging/bad/half.png"), "avatar.image", ""),
     Bad("picture without a face", _portrait("s3://staging/bad/no-face.png"), "avatar.image", "face"),
     Bad("face too small", _portrait("s3://staging/bad/tiny-face.png"), "avatar.image", ""),

@@ -17,6 +17,7 @@ COMMANDS = {
     "status": ("deployments.cli.status:status", "Show what runs, and the last runs."),
     "doctor": ("deployments.cli.doctor:doctor", "Check every part and say what to do."),
     "demo": ("deployments.cli.demo:demo", "Produce one real talking video from the bundled presenter."),
+    "upload": ("deployments.cli.upload:upload", "Upload media to staging and print their addresses."),
     "open": ("deployments.cli.open:open_", "Print the links to the UI, a run and its video."),
     "render": ("deployments.cli.render:render", "Render one video and print where it is."),
 }

@@ -17,7 +17,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 
 from infra.studio.config import StudioConfig, load_config, studio_environment
-from tasks.errors import StudioError
+from infra.studio.state import is_running
+from tasks.errors import StudioError, StudioUnavailable
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells use it."""
@@ -122,16 +123,35 @@ def run_command(command: Callable[[Output], int], *, as_json: bool) -> NoReturn:
     except (typer.Exit, typer.Abort, typer.BadParameter):
         raise
     except Exception as error:  # noqa: BLE001 - last line of defence
-        output.fail(f"{type(error).__name__}: {error}", fix=f"The details are in {_write_traceback()}.")
+        output.fail(f"{type(error).__name__}: {error}", fix=_keep_traceback())
         code = 1
     output.print_json()
     raise typer.Exit(code)
+
+
+def join_running_studio(config: StudioConfig) -> None:
+    """Make this process a client of the running studio.
+
+    Raises:
+        StudioUnavailable: none runs in this home folder.
+    """
+    if not is_running(config.lock_file):
+        raise StudioUnavailable(f"no studio runs in {config.root}.", fix="`studio up` starts it.")
+    join_studio(config)
 
 
 def join_studio(config: StudioConfig) -> None:
     """Make this process a client of the studio; call it before Prefect is imported, which reads the environment."""
     # Prefect's own remarks on standard error are for its developers.
     os.environ.update(studio_environment(config) | {"PREFECT_LOGGING_LEVEL": "ERROR"})
+
+
+def _keep_traceback() -> str:
+    """Write the current exception down; says where, or why not."""
+    try:
+        return f"The details are in {_write_traceback()}."
+    except (OSError, StudioError) as error:
+        return f"The details could not be written down: {error}"
 
 
 def _write_traceback() -> Path:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from deployments.cli.console import Output, join_studio, run_command
+from deployments.cli.console import Output, join_running_studio, run_command
 from infra.studio.config import load_config
 from tasks.errors import StudioError
 
@@ -24,9 +24,11 @@ def open_(
 
 def _open(output: Output, run: str, *, browser: bool) -> int:
     config = load_config()
-    join_studio(config)
+    join_running_studio(config)
     links = {"ui": config.ui_url} | asyncio.run(_links(run))
-    output.table("", links)
+    # Plain lines: a link that is folded into a table cannot be clicked or copied.
+    for name, link in links.items():
+        output.say(f"{name:<10}{link}")
     output.result(**links)
     if browser:
         webbrowser.open(links.get("video") or links.get("run") or links["ui"])
@@ -36,6 +38,7 @@ def _open(output: Output, run: str, *, browser: bool) -> int:
 async def _links(run: str) -> dict[str, str]:
     # Prefect reads the environment when it is imported.
     from prefect.client.orchestration import get_client  # noqa: PLC0415 - see above
+    from prefect.exceptions import ObjectNotFound  # noqa: PLC0415 - see above
 
     from deployments.rendering import run_page  # noqa: PLC0415 - see above
     from deployments.runs import latest_run, video_facts  # noqa: PLC0415 - see above
@@ -44,6 +47,10 @@ async def _links(run: str) -> dict[str, str]:
         run_id = await latest_run(client) if run == "last" else _parse(run)
         if run_id is None:
             return {}
+        try:
+            await client.read_flow_run(run_id)
+        except ObjectNotFound:
+            raise StudioError(f"there is no run {run_id}.", fix="`studio status --json` has the ids.") from None
         facts = await video_facts(client, run_id)
     links = {"run": run_page(run_id)}
     return links | {name: facts[fact] for name, fact in (("video", "link"), ("manifest", "manifest")) if fact in facts}
@@ -54,5 +61,5 @@ def _parse(run: str) -> UUID:
         return UUID(run)
     except ValueError:
         raise StudioError(
-            f"{run!r} is not the id of a run.", fix="Copy it from `studio status`, or say 'last'."
+            f"{run!r} is not the id of a run.", fix="Copy it from `studio status --json` or the UI, or say 'last'."
         ) from None

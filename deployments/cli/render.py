@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.cli.console import Output, join_studio, run_command
+from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_command
 from infra.studio.config import load_config
 
 FOLLOW_SECONDS = 6 * 3600
@@ -27,7 +27,7 @@ def render(
     speed: Annotated[float | None, typer.Option(help="Speaking rate, 1 is normal.")] = None,
     title: Annotated[str | None, typer.Option(help="Name of the video.")] = None,
     provider: Annotated[str | None, typer.Option(help="auto or local.")] = None,
-    resolution: Annotated[str | None, typer.Option(help="source, 512p, 720p or 1080p.")] = None,
+    resolution: Annotated[str | None, typer.Option(help="At most source, 512p, 720p or 1080p; never enlarged.")] = None,
     fps: Annotated[int | None, typer.Option(help="24, 25 or 30.")] = None,
     label: Annotated[str | None, typer.Option(help="Text of the visible label.")] = None,
     no_label: Annotated[bool, typer.Option("--no-label", help="No visible label.")] = False,
@@ -36,6 +36,8 @@ def render(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Render one video and print where it is."""
+    if label and no_label:
+        raise typer.BadParameter("Give --label or --no-label, not both.")
     flags = _flags(
         avatar=_avatar(image, clip),
         speech=_speech(script, script_file, audio, language=language, voice=voice, speed=speed),
@@ -49,13 +51,17 @@ def render(
 
 
 def _render(output: Output, request_file: Path | None, flags: dict[str, Any], *, detach: bool) -> int:
-    join_studio(load_config())
+    join_running_studio(load_config())
     # Prefect reads the environment when it is imported.
     from deployments.rendering import render_and_follow, report  # noqa: PLC0415 - see above
     from deployments.requests import merge, read_request_file  # noqa: PLC0415 - see above
 
     request = merge(read_request_file(request_file) if request_file else {}, flags)
-    rendered = asyncio.run(render_and_follow(output, request, deadline_seconds=0 if detach else FOLLOW_SECONDS))
+    try:
+        rendered = asyncio.run(render_and_follow(output, request, deadline_seconds=0 if detach else FOLLOW_SECONDS))
+    except KeyboardInterrupt:
+        output.fail("interrupted; a run that was started goes on.", fix="`studio open` shows it; cancel it in the UI.")
+        return INTERRUPTED
     return report(output, rendered, followed=not detach)
 
 

@@ -86,7 +86,8 @@ def _attach(output: Output, config: StudioConfig) -> int:
     wanted = {"prefect_port": config.prefect_port, "s3_port": config.s3_port}
     if state.ports != wanted:
         raise StudioUnavailable(
-            f"the studio in {config.root} already runs on other ports: {state.ports}.",
+            f"the studio in {config.root} already runs on other ports: Prefect {state.ports.get('prefect_port')}, "
+            f"S3 {state.ports.get('s3_port')}.",
             fix="Stop it first with `studio down`, or leave the ports out.",
         )
     troubles = {name: reason for name, reason in asyncio.run(probe_parts(config, state)).items() if reason}

@@ -55,6 +55,7 @@ def launch(config: StudioConfig, *, leash: bool) -> subprocess.Popen[bytes]:
     """
     config.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     command = [sys.executable, "-m", "infra.studio.supervisor", *(["--leash"] if leash else [])]
+    (config.logs / "supervisor.out").touch(mode=0o600)
     with (config.logs / "supervisor.out").open("wb") as output:
         return subprocess.Popen(  # noqa: S603 - own fixed command
             command,

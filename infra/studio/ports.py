@@ -1,6 +1,7 @@
 """Ports: which ones the studio needs, whether they are free, and who holds one that is not."""
 
 import socket
+from collections import Counter
 from dataclasses import dataclass
 
 import psutil
@@ -79,6 +80,12 @@ def require_free(uses: list[PortUse]) -> None:
     Raises:
         PortTaken: names the first one in use, for what it is needed, who holds it and how to choose another.
     """
+    twice = [port for port, times in Counter(use.port for use in uses).items() if times > 1]
+    if twice:
+        raise PortTaken(
+            f"port {twice[0]} is wanted by two parts at once.",
+            fix="Choose STUDIO_PREFECT_PORT and STUDIO_S3_PORT further apart.",
+        )
     for use in uses:
         if not is_free(use.port):
             holder = holder_of(use.port)

@@ -63,7 +63,7 @@ def _rows(calls: dict[str, list[Call]], mib: float) -> list[Row]:
         Row(
             what,
             seconds["archive"],
-            baseline="the SDK's fput_object of the same file",
+            baseline="the SDK's fput_object of it",
             baseline_samples=seconds["upload"],
         ),
         Row(

@@ -100,7 +100,7 @@ def _wanted(row: Row) -> str:
     if row.wanted is None:
         return ""
     bound = row.wanted.at_most
-    text = f"at most {_figure(bound, row.unit) if row.wanted.of == 'measured' else f'ratio {bound:g}'}"
+    text = f"≤ {_figure(bound, row.unit)}" if row.wanted.of == "measured" else f"ratio ≤ {bound:g}"
     return f"[green]{text}: met[/green]" if row.met else f"[red]{text}: not met[/red]"
 
 

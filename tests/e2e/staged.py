@@ -22,6 +22,7 @@ async def stage_media(store: ObjectStore, folder: Path) -> None:
         "good/face.png": face,
         "bad/no-face.png": np.full((400, 400, 3), 128, np.uint8),
         "bad/tiny-face.png": tiny,
+        "bad/pixel.png": face[:1, :1],
     }
     for key, picture in pictures.items():
         await store.put_bytes("staging", key, cv2.imencode(".png", picture)[1].tobytes(), content_type="image/png")

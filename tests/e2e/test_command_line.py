@@ -61,6 +61,14 @@ def test_open_knows_the_links(api: StudioApi, rendered: dict[str, Any]) -> None:
     assert links["video"].startswith("http://")
 
 
+def test_uploaded_media_can_be_named_in_a_request(api: StudioApi) -> None:
+    """`upload` prints the address under which the form and the API find the file."""
+    code, answer = _studio(api, "upload", str(PRESENTER))
+
+    assert code == 0
+    assert answer["files"][str(PRESENTER)].startswith("s3://staging/uploads/")
+
+
 def test_status_lists_the_run(api: StudioApi, rendered: dict[str, Any]) -> None:
     """The last runs are there with their names."""
     code, status = _studio(api, "status")

@@ -42,3 +42,13 @@ def test_a_good_request_is_still_fine(api: StudioApi) -> None:
     run = api.wait(api.start(GOOD))
 
     assert run["state"]["type"] == "COMPLETED", run["state"]
+
+
+def test_run_without_parameters_is_refused_like_any_other(api: StudioApi) -> None:
+    """A run with an empty form ends at once and says what is missing; it does not die and come back for ever."""
+    run_id = api.call(f"/deployments/{api.deployment()['id']}/create_flow_run", {"parameters": {}})["id"]
+
+    run = api.wait(run_id)
+
+    assert run["state"]["name"] == "Refused"
+    assert "- avatar: is missing" in run["state"]["message"]

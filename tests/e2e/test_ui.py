@@ -38,7 +38,7 @@ def page(tmp_path: Path) -> Iterator[Page]:
 
 
 def _fill(page: Page, label: str, text: str) -> None:
-    page.locator(f"xpath=//*[normalize-space(text())='{label}']/following::textarea[1]").first.fill(text)
+    page.locator(f"xpath=//*[normalize-space(.)='{label}']/following::textarea[1]").first.fill(text)
 
 
 def test_a_person_makes_a_video_with_the_form(api: StudioApi, page: Page) -> None:
@@ -46,14 +46,17 @@ def test_a_person_makes_a_video_with_the_form(api: StudioApi, page: Page) -> Non
     page.goto(f"{api.studio.config.ui_url}/deployments/deployment/{api.deployment()['id']}/run")
     for choice in ("Portrait", "Clip", "Script", "Recording"):
         expect(page.get_by_text(choice, exact=True).first).to_be_visible(timeout=PATIENCE)
-    _fill(page, "Title", "Made in the browser")
+    _fill(page, "Title (Optional)", "Made in the browser")
     _fill(page, "Picture", "s3://staging/good/face.png")
-    _fill(page, "Text", "I was made in a browser.")
+    # Another kind than the one that is shown first, by one click.
+    page.get_by_text("Recording", exact=True).first.click()
+    _fill(page, "Recording", "s3://staging/good/speech.wav")
     with page.expect_response(lambda response: "create_flow_run" in response.url) as started:
         page.get_by_role("button", name="Submit").last.click()
     run = api.wait(started.value.json()["id"])
 
     assert run["state"]["type"] == "COMPLETED", run["state"]
+    assert run["parameters"]["request"]["speech"] == {"audio": "s3://staging/good/speech.wav"}
     page.goto(f"{api.studio.config.ui_url}/runs/flow-run/{run['id']}?tab=Artifacts")
     expect(page.get_by_text("Made in the browser").first).to_be_visible(timeout=PATIENCE)
     page.get_by_text("Artifacts", exact=True).last.click()

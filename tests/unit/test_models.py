@@ -42,6 +42,24 @@ def test_good_request_is_read_as_it_is() -> None:
     assert read_request(request.model_dump(mode="json")) == request
 
 
+@pytest.mark.parametrize(
+    ("group", "fields", "kind"),
+    [
+        ("avatar", {"image": "s3://abc/d"}, "portrait"),
+        ("avatar", {"video": "s3://abc/d"}, "clip"),
+        ("avatar", {"avatar_id": "7"}, "stock"),
+        ("avatar", {"custom_avatar_id": "7"}, "custom"),
+        ("speech", {"text": "Hi.", "language": "en", "voice": "", "speed": 1}, "script"),
+        ("speech", {"audio": "s3://abc/d"}, "recording"),
+    ],
+)
+def test_kind_follows_from_the_fields(group: str, fields: dict[str, Any], kind: str) -> None:
+    """The form sends no kind; what was filled in says which one it is."""
+    request = read_request({**GOOD, group: fields})
+
+    assert getattr(request, group).kind == kind
+
+
 def _fields(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
     models = {schema["title"]: schema, **schema["$defs"]}
     return {f"{model}.{name}": field for model, found in models.items() for name, field in found["properties"].items()}

@@ -14,7 +14,6 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
-from tasks.archive import find_archived
 from tasks.errors import StudioError
 from tasks.finished import FinishedVideo
 from tasks.inspect import inspect_video
@@ -23,7 +22,7 @@ from tasks.ledger import State as LedgerState
 from tasks.manifest import speech_seconds_of
 from tasks.media import fetch_media
 from tasks.models import RenderRequest
-from tasks.original import archive_original, bring_original
+from tasks.original import archive_original, bring_original, find_original
 from tasks.outcome import failed_state, finished_state, name_run
 from tasks.plan import choose_plan, plan_renders
 from tasks.poll import wait_for_render
@@ -58,10 +57,10 @@ async def produce(request: RenderRequest, folder: Path, owner: str) -> FinishedV
     media = await fetch_media(request, folder)
     plans = await plan_renders(request, media)
     if finished := await find_finished(plans, request):
-        return await show_again(finished, request)
+        return await show_again(finished)
 
     plan = await choose_plan(plans, request, media)
-    record = await find_archived(plan.render_key)
+    record = await find_original(plan.render_key)
     if record is None:
         entry = await reserve_intent(plan, owner)
         if entry.state is LedgerState.RESERVED:

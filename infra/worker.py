@@ -11,10 +11,13 @@ import os
 from typing import TYPE_CHECKING
 
 import anyio.abc
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
 from prefect.states import Failed
 from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessJobConfiguration, ProcessWorker, ProcessWorkerResult
 
+from infra.studio.interrupted import AWAITING_RESTART, interrupted_runs, settle_interrupted
 from tasks.ledger.opening import open_ledger
 from tasks.settings import get_settings
 
@@ -44,10 +47,12 @@ class StudioWorker(ProcessWorker):
 
         Counted here and not in the flow, since a process may die before it reaches the flow's first line.
         """
-        cap = get_settings().restart_cap
+        waited = [state for state in await self.client.read_flow_run_states(flow_run.id) if state.is_scheduled()]
+        if not waited or max(waited, key=lambda state: state.timestamp).name != AWAITING_RESTART:
+            return False
         async with open_ledger() as ledger:
-            restarts = await ledger.count_restart(str(flow_run.id)) - 1
-        if restarts <= cap:
+            restarts = await ledger.count_restart(str(flow_run.id))
+        if restarts <= get_settings().restart_cap:
             return False
         message = (
             f"the process of this run died {restarts} times. See its log; what was submitted is in the ledger, "
@@ -57,8 +62,17 @@ class StudioWorker(ProcessWorker):
         return True
 
 
-async def work(pool: str, name: str | None) -> None:
-    """Serve a work pool until the process is told to stop."""
+async def work(pool: str, name: str | None, *, alone: bool) -> None:
+    """Serve a work pool until the process is told to stop.
+
+    Args:
+        pool: the work pool.
+        name: of this worker in the UI.
+        alone: no other worker serves the pool, so a run that is about to start is one that a dead worker left.
+    """
+    if alone:
+        async with get_client() as client:
+            await settle_interrupted(client, await interrupted_runs(client, [StateType.PENDING]))
     worker = StudioWorker(work_pool_name=pool, name=name, create_pool_if_not_found=False)
     await worker.start(with_healthcheck=False)
 
@@ -68,10 +82,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--pool", default="studio", help="work pool to serve")
     parser.add_argument("--name", default=None, help="name of this worker in the UI")
+    parser.add_argument("--alone", action="store_true", help="no other worker serves this pool")
     arguments = parser.parse_args()
     # The first signal ends the worker politely, a second one at once.
     setup_signal_handlers_worker(os.getpid(), "the studio's worker", print)
-    asyncio.run(work(arguments.pool, arguments.name))
+    asyncio.run(work(arguments.pool, arguments.name, alone=arguments.alone))
 
 
 if __name__ == "__main__":

@@ -9,16 +9,14 @@ import logging
 from datetime import UTC, datetime
 from pathlib import Path
 
-from prefect import task
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.blocks import load_store
 from tasks.download import download_result
 from tasks.errors import DownloadBroken
 from tasks.partial import WholeFile
 from tasks.providers.base import Provider, ResultFile
 from tasks.quality.decode import verify_playable
-from tasks.settings import StudioSettings, get_settings
+from tasks.settings import StudioSettings
 from tasks.sniff import HEAD_BYTES, file_type
 from tasks.storage import ObjectFacts, ObjectMissing, ObjectStore
 
@@ -189,9 +187,3 @@ async def find_in_store(store: ObjectStore, render_key: str) -> ArchivedRender |
         log.warning("archive record without its video key=%s uri=%s", render_key, record.uri)
         return None
     return record
-
-
-@task(name="original archived?", task_run_name="original archived?")
-async def find_archived(render_key: str) -> ArchivedRender | None:
-    """The archived render of this key, None when there is none or only half of one."""
-    return await find_in_store(await load_store(get_settings().storage_block), render_key)

@@ -52,7 +52,8 @@ def burn_in(original: Path, labels: Labels, labelled: Path, render_key: str) -> 
         sound = source.streams.audio[0] if source.streams.audio else None
         copy = target.add_stream_from_template(sound) if sound else None
         stamp = _Stamp(labels.text, encoder.width, encoder.height)
-        last = labels.seconds or float("inf")
+        start = float((picture.start_time or 0) * (picture.time_base or 0))
+        last = start + labels.seconds if labels.seconds else float("inf")
         for packet in source.demux([stream for stream in (picture, sound) if stream]):
             if packet.stream is picture:
                 for made in _stamped(packet.decode(), stamp, last, encoder):
@@ -70,6 +71,8 @@ def _encoder_like(target: Any, picture: VideoStream) -> VideoStream:
     encoder.width, encoder.height, encoder.pix_fmt = _even(picture.width), _even(picture.height), "yuv420p"
     encoder.codec_context.time_base = picture.time_base or 1 / rate
     context = picture.codec_context
+    if context.sample_aspect_ratio:
+        encoder.codec_context.sample_aspect_ratio = context.sample_aspect_ratio
     encoder.codec_context.color_range = context.color_range
     encoder.codec_context.colorspace = context.colorspace
     encoder.codec_context.color_primaries = context.color_primaries
@@ -80,7 +83,7 @@ def _encoder_like(target: Any, picture: VideoStream) -> VideoStream:
 def _stamped(frames: list[Any], stamp: "_Stamp", last: float, encoder: VideoStream) -> Iterator[Any]:
     for frame in frames:
         drawn = frame.reformat(encoder.width, encoder.height, "yuv420p")
-        if frame.time is not None and frame.time < last:
+        if frame.time is None or frame.time < last:
             planes = drawn.to_ndarray()
             stamp.on(planes)
             drawn = av.VideoFrame.from_ndarray(planes, format="yuv420p")

@@ -36,6 +36,7 @@ class FileRecord(_Record):
     uri: str
     sha256: str
     size: int = Field(description="Bytes.")
+    etag: str
 
 
 class Manifest(_Record):

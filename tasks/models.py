@@ -4,6 +4,7 @@ Words are those of the field: an *avatar* speaks, the *speech* is what is said, 
 """
 
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -15,6 +16,9 @@ ProviderChoice = Literal["auto", "local"]
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 MIN_LABEL_SECONDS = 2  # GB 45438-2025
+# Control, format, surrogate and private signs; and letters that are drawn as nothing.
+_UNSEEN = {"Cc", "Cf", "Cs", "Co"}
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
 _LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 
 
@@ -255,6 +259,14 @@ class Labels(_Form):
         description="How long the label stays from the start, at least 2 seconds; 0 keeps it to the end.",
         json_schema_extra=_at(2),
     )
+
+    @field_validator("text")
+    @classmethod
+    def _is_visible(cls, text: str) -> str:
+        unseen = [sign for sign in text if unicodedata.category(sign) in _UNSEEN or sign in _BLANK_LETTERS]
+        if unseen or not any(sign.isalnum() for sign in text):
+            raise ValueError("a label must be seen: it has no letters, or signs that nobody sees. Write words.")
+        return text
 
     @field_validator("seconds")
     @classmethod

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prefect import task
 
-from tasks.archive import ArchivedRender, JobFacts, archive_video
+from tasks.archive import ArchivedRender, JobFacts, archive_video, find_in_store
 from tasks.blocks import load_store
 from tasks.errors import ResultExpired
 from tasks.ledger import Entry, State, StateConflict
@@ -48,6 +48,21 @@ async def archive_original(entry: Entry, result: ResultFile, folder: Path) -> Ar
         log.warning("result link expired, asking for a fresh one key=%s", entry.render_key)
         record = await keep(await _fresh_result(provider, entry, expired))
     await _note_archived(entry, record)
+    return record
+
+
+@task(name="original archived?", task_run_name="original archived?")
+async def find_original(render_key: str) -> ArchivedRender | None:
+    """The archived render of this key, None when there is none or only half of one.
+
+    A run may have died after it archived and before it noted that in the ledger; this is noted now.
+    """
+    record = await find_in_store(await load_store(get_settings().storage_block), render_key)
+    if record is not None:
+        async with open_ledger() as ledger:
+            entry = await ledger.find(render_key)
+        if entry is not None and entry.state is State.SUCCEEDED:
+            await _note_archived(entry, record)
     return record
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from prefect import task
+from pydantic import ValidationError
 
 from tasks.archive import ArchivedRender
 from tasks.blocks import load_store
@@ -30,7 +31,10 @@ log = logging.getLogger("studio.publish")
 
 @task(name="archived already?", task_run_name="archived already?")
 async def find_finished(plans: Sequence[RenderPlan], request: RenderRequest) -> FinishedVideo | None:
-    """The archived video of the first plan that has one with these labels; None when there is none."""
+    """The archived video of the first plan that has one with these labels, under the title of this request.
+
+    None when there is none, or when a part of it is damaged or gone: it is then delivered anew from the original.
+    """
     store = await load_store(get_settings().storage_block)
     for plan in plans:
         key = f"{delivery_prefix(plan.render_key, request.labels)}/manifest.json"
@@ -38,21 +42,24 @@ async def find_finished(plans: Sequence[RenderPlan], request: RenderRequest) -> 
             raw = await store.get_bytes(store.archive_bucket, key, limit=MANIFEST_LIMIT)
         except ObjectMissing:
             continue
-        manifest = Manifest.model_validate_json(raw)
-        video = await store.head(*split_uri(manifest.video.uri))
-        if video is not None and video.size == manifest.video.size:
-            return _linked(store, manifest, again=True)
-        log.warning("manifest without its video key=%s uri=%s", plan.render_key, manifest.video.uri)
+        try:
+            manifest = Manifest.model_validate_json(raw)
+        except ValidationError as error:
+            log.warning("unreadable manifest key=%s problems=%d", plan.render_key, error.error_count())
+            continue
+        if await _is_whole(store, manifest):
+            return _linked(
+                store, manifest.model_copy(update={"title": request.title, "tags": request.tags}), again=True
+            )
+        log.warning("manifest without its files key=%s uri=%s", plan.render_key, manifest.video.uri)
     return None
 
 
 @task(name="publish", task_run_name="publish")
-async def show_again(video: FinishedVideo, request: RenderRequest) -> FinishedVideo:
-    """Show an archived video on this run's page, under the title of this request."""
-    manifest = video.manifest.model_copy(update={"title": request.title, "tags": request.tags})
-    shown = video.model_copy(update={"manifest": manifest})
-    await show(shown)
-    return shown
+async def show_again(video: FinishedVideo) -> FinishedVideo:
+    """Show an archived video on this run's page."""
+    await show(video)
+    return video
 
 
 @task(name="publish", task_run_name="publish")
@@ -80,7 +87,7 @@ async def publish_video(
         job_id=record.job_id,
         payload=plan.payload,
         media=media_records(media),
-        original=FileRecord(uri=record.uri, sha256=record.sha256, size=record.size),
+        original=FileRecord(uri=record.uri, sha256=record.sha256, size=record.size, etag=record.etag),
         video=delivered,
         poster=f"s3://{store.archive_bucket}/{prefix}/poster.jpg",
         labels=request.labels,
@@ -106,11 +113,18 @@ async def _deliver(
     store: ObjectStore, request: RenderRequest, record: ArchivedRender, video: Path, prefix: str
 ) -> FileRecord:
     if not request.labels.visible:
-        return FileRecord(uri=record.uri, sha256=record.sha256, size=record.size)
+        return FileRecord(uri=record.uri, sha256=record.sha256, size=record.size, etag=record.etag)
     key = f"{prefix}/video.mp4"
     written = await store.put_file(store.archive_bucket, key, video, content_type="video/mp4")
     digest = await asyncio.to_thread(_sha256, video)
-    return FileRecord(uri=f"s3://{store.archive_bucket}/{key}", sha256=digest, size=written.size)
+    return FileRecord(uri=f"s3://{store.archive_bucket}/{key}", sha256=digest, size=written.size, etag=written.etag)
+
+
+async def _is_whole(store: ObjectStore, manifest: Manifest) -> bool:
+    """Whether the video is the one that was published, and its poster is there."""
+    video = await store.head(*split_uri(manifest.video.uri))
+    same = video is not None and (video.size, video.etag) == (manifest.video.size, manifest.video.etag)
+    return same and await store.head(*split_uri(manifest.poster)) is not None
 
 
 def _linked(store: ObjectStore, manifest: Manifest, *, again: bool) -> FinishedVideo:

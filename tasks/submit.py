@@ -127,7 +127,9 @@ async def _await_answer(ledger: "Ledger", provider: Provider, entry: Entry, owne
     """
     if entry.state is State.SUBMITTING:
         elapsed = (datetime.now(UTC) - entry.updated_at).total_seconds()
-        left = get_settings().submit_timeout_seconds - elapsed
+        timeout = get_settings().submit_timeout_seconds
+        # A clock that was set back must not make the wait longer.
+        left = min(timeout, timeout - elapsed)
         try:
             return await ledger.wait_change(entry.id, State.SUBMITTING, deadline=max(0, left))
         except StillRunning:

@@ -82,6 +82,7 @@ FORM = [
     Bad("tag with odd signs", {"tags": ["<script>"]}, "tags.0", "letters"),
     Bad("title too long", {"title": "t" * 201}, "title", "at most 200"),
     Bad("label of two lines", {"labels": {"text": "AI\nmade"}}, "labels.text", "one line"),
+    Bad("label that nobody sees", {"labels": {"text": "\u3164"}}, "labels.text", "Write words"),
     Bad("label too short-lived", {"labels": {"seconds": 1}}, "labels.seconds", "Write 0"),
 ]
 

@@ -25,17 +25,18 @@ from prefect.states import Cancelled, Crashed, Scheduled
 from infra.studio.config import WORK_POOL
 
 RESTARTABLE_TAG = "restartable"
+AWAITING_RESTART = "AwaitingRestart"
 _PAGE = 200
 _MESSAGE = "The studio stopped while this run was going on."
-_GOING_ON = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]
+_GOING_ON = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
-async def interrupted_runs(client: PrefectClient) -> list[FlowRun]:
+async def interrupted_runs(client: PrefectClient, states: Sequence[StateType] = _GOING_ON) -> list[FlowRun]:
     """All runs of the studio's pool that the server takes for alive."""
     found: list[FlowRun] = []
     while True:
         page = await client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=_GOING_ON))),
+            flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states)))),
             work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL])),
             limit=_PAGE,
             offset=len(found),
@@ -55,5 +56,5 @@ def _truth(run: FlowRun) -> State[Any]:
     if run.state_type == StateType.CANCELLING:
         return Cancelled(message=_MESSAGE)
     if RESTARTABLE_TAG in run.tags:
-        return Scheduled(name="AwaitingRestart", message=f"{_MESSAGE} It is started again.")
+        return Scheduled(name=AWAITING_RESTART, message=f"{_MESSAGE} It is started again.")
     return Crashed(message=_MESSAGE)

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import sys
+from datetime import timedelta
 
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
@@ -45,6 +46,7 @@ async def provision(config: StudioConfig) -> None:
         await _wait_for_server(config)
         await _storage_block(config)
         _tell("storage-block")
+        await _sweep_uploads(config)
         async with get_client() as client:
             await _work_pool(client)
             cut_off = await interrupted_runs(client)
@@ -60,6 +62,13 @@ async def _ledger(config: StudioConfig) -> None:
     """Opening brings the tables up to date."""
     async with await Ledger.open(config.ledger_database_url()):
         pass
+
+
+async def _sweep_uploads(config: StudioConfig) -> None:
+    """Uploads that a crash cut off keep their parts until somebody throws them away."""
+    store = ObjectStorePart(config).store()
+    for bucket in (ARCHIVE_BUCKET, STAGING_BUCKET):
+        await store.abort_stale_uploads(bucket, timedelta(days=1))
 
 
 async def _wait_for_server(config: StudioConfig) -> None:

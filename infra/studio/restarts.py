@@ -7,12 +7,13 @@ from collections.abc import Callable
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 20.0
 MOST_RESTARTS = 6
-"""Within the window below; more means that restarting does not help."""
+"""Within the window below; more means that restarting does not help soon."""
 WINDOW_SECONDS = 300.0
+HOPELESS_PAUSE_SECONDS = 60.0
 
 
 class RestartBudget:
-    """Growing pauses between restarts, and an end to them.
+    """Growing pauses between restarts; never an end, since a full disk may be cleared and the studio runs unattended.
 
     Args:
         clock: seconds that only go forward.
@@ -22,12 +23,12 @@ class RestartBudget:
         self._clock = clock
         self._recent: deque[float] = deque()
 
-    def next_pause(self) -> float | None:
-        """Seconds to wait before the next restart; None when the budget is used up."""
+    def next_pause(self) -> float:
+        """Seconds to wait before the next restart."""
         now = self._clock()
         while self._recent and now - self._recent[0] > WINDOW_SECONDS:
             self._recent.popleft()
         if len(self._recent) >= MOST_RESTARTS:
-            return None
+            return HOPELESS_PAUSE_SECONDS
         self._recent.append(now)
         return float(min(FIRST_PAUSE_SECONDS * 2 ** (len(self._recent) - 1), LONGEST_PAUSE_SECONDS))

@@ -145,7 +145,7 @@ class Supervisor:
             await asyncio.gather(crashed, return_exceptions=True)
 
     async def _keep(self, part: Part) -> None:
-        """Keep one part running until its restarts are used up."""
+        """Keep one part running, however often it dies."""
         budget = RestartBudget()
         first = self._first[part.name]
         while True:
@@ -160,10 +160,6 @@ class Supervisor:
                     return
                 told = failure.message
             pause = budget.next_pause()
-            if pause is None:
-                log.error("part given up part=%s\n%s", part.name, told)
-                self.board.part(part.name, phase="failed", detail=f"given up after many restarts: {told}", process=None)
-                return
             restarts = self.board.state.parts[part.name].restarts + 1
             log.error("part died part=%s restart=%d pause=%.1f\n%s", part.name, restarts, pause, told)
             self.board.part(part.name, phase="restarting", restarts=restarts, detail=told, process=None)

@@ -75,6 +75,8 @@ class ObjectStorePart(Part):
             "-s3.port.lance=0",
             "-s3.autoCreateBucket=false",
             "-s3.allowDeleteBucketNotEmpty=false",
+            # The master's and the volumes' HTTP pages ask for no key: one GET there deletes a bucket's data.
+            "-disableHttp",
             *limits,
         ]
 

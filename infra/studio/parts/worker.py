@@ -23,7 +23,7 @@ class WorkerPart(Part):
 
     def command(self) -> list[str]:
         """The same name at every start, so that the server knows one worker."""
-        return [sys.executable, "-m", "infra.worker", "--pool", WORK_POOL, "--name", WORKER_NAME]
+        return [sys.executable, "-m", "infra.worker", "--pool", WORK_POOL, "--name", WORKER_NAME, "--alone"]
 
     async def probe(self, since: float) -> None:
         """Ask the server for the worker's heartbeat."""

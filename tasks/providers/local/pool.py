@@ -139,7 +139,13 @@ class Pool:
             self._running, timeout=_TICK_SECONDS, return_when=asyncio.FIRST_COMPLETED
         )
         for task in done:
-            task.result()
+            try:
+                task.result()
+            except OSError:
+                # A full disk, say: the job is taken in again with the next new one or at the next start.
+                logger.exception("job could not be looked after job=%s", task.get_name())
+                self._known.discard(task.get_name())
+                self._settled = False
 
     async def _end_jobs(self) -> None:
         for task in self._running:

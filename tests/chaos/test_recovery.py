@@ -140,6 +140,20 @@ def test_killed_prefect_server_comes_back_and_the_run_ends_well(api: StudioApi) 
     _interrupted(api, WAITING, kill)
 
 
+def test_run_that_keeps_dying_ends_with_its_count(api: StudioApi) -> None:
+    """The cap holds: after five restarts the run is failed and says so, instead of dying for ever."""
+    run_id = api.start(_request() | {"speech": {"kind": "script", "text": "A very long speech. " * 200}})
+    deadline = time.monotonic() + 240
+    while (run := api.run(run_id))["state"]["type"] != "FAILED":
+        assert time.monotonic() < deadline, api.states(run_id)
+        for process in _flow_processes(run_id):
+            process.kill()
+        time.sleep(0.3)
+
+    assert "died 6 times" in run["state"]["message"]
+    assert api.states(run_id).count("AwaitingRestart") == 6
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_run_whose_machine_went_away_is_noticed_by_its_silence(api: StudioApi) -> None:

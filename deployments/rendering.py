@@ -13,7 +13,8 @@ from deployments.requests import local_files, stage_local_files
 from deployments.runs import RunView, follow_run, look_at, start_run, video_facts
 from tasks.blocks import load_store
 from tasks.errors import StudioError
-from tasks.publish import MANIFEST_LIMIT, split_uri
+from tasks.media import split_reference
+from tasks.publish import MANIFEST_LIMIT
 from tasks.request import read_request
 from tasks.settings import get_settings
 
@@ -82,8 +83,8 @@ async def save_copies(rendered: Rendered, video: Path, manifest: Path) -> None:
         raise StudioError("the run left no video to copy.", fix=f"See {run_page(rendered.view.run_id)}.")
     settings = get_settings()
     store = await load_store(settings.storage_block)
-    await store.get_file(*split_uri(rendered.facts["video"]), video, limit=settings.max_result_bytes)
-    await store.get_file(*split_uri(rendered.facts["manifest"]), manifest, limit=MANIFEST_LIMIT)
+    await store.get_file(*split_reference(rendered.facts["video"]), video, limit=settings.max_result_bytes)
+    await store.get_file(*split_reference(rendered.facts["manifest"]), manifest, limit=MANIFEST_LIMIT)
 
 
 def run_page(run_id: UUID) -> str:

@@ -72,7 +72,7 @@ async def work(pool: str, name: str | None, *, alone: bool) -> None:
     """
     if alone:
         async with get_client() as client:
-            await settle_interrupted(client, await interrupted_runs(client, [StateType.PENDING]))
+            await settle_interrupted(client, await interrupted_runs(client, pool, [StateType.PENDING]))
     worker = StudioWorker(work_pool_name=pool, name=name, create_pool_if_not_found=False)
     await worker.start(with_healthcheck=False)
 

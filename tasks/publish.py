@@ -16,6 +16,7 @@ from tasks.blocks import load_store
 from tasks.finished import FinishedVideo
 from tasks.inspect import Inspection
 from tasks.manifest import FileRecord, Manifest, delivery_prefix, media_records, price_of, speech_seconds_of
+from tasks.media import split_reference
 from tasks.models import RenderRequest
 from tasks.plan import RenderPlan
 from tasks.poster import write_poster
@@ -122,9 +123,9 @@ async def _deliver(
 
 async def _is_whole(store: ObjectStore, manifest: Manifest) -> bool:
     """Whether the video is the one that was published, and its poster is there."""
-    video = await store.head(*split_uri(manifest.video.uri))
+    video = await store.head(*split_reference(manifest.video.uri))
     same = video is not None and (video.size, video.etag) == (manifest.video.size, manifest.video.etag)
-    return same and await store.head(*split_uri(manifest.poster)) is not None
+    return same and await store.head(*split_reference(manifest.poster)) is not None
 
 
 def _linked(store: ObjectStore, manifest: Manifest, *, again: bool) -> FinishedVideo:
@@ -134,17 +135,11 @@ def _linked(store: ObjectStore, manifest: Manifest, *, again: bool) -> FinishedV
     return FinishedVideo(
         manifest=manifest,
         manifest_uri=f"s3://{bucket}/{prefix}/manifest.json",
-        link=store.presign_get(*split_uri(manifest.video.uri), expires=lifetime, download_name=f"{name}.mp4"),
-        poster_link=store.presign_get(*split_uri(manifest.poster), expires=lifetime),
+        link=store.presign_get(*split_reference(manifest.video.uri), expires=lifetime, download_name=f"{name}.mp4"),
+        poster_link=store.presign_get(*split_reference(manifest.poster), expires=lifetime),
         links_expire_at=datetime.now(UTC) + lifetime,
         again=again,
     )
-
-
-def split_uri(uri: str) -> tuple[str, str]:
-    """Bucket and key of an ``s3://bucket/key`` address."""
-    bucket, _, key = uri.removeprefix("s3://").partition("/")
-    return bucket, key
 
 
 def _sha256(path: Path) -> str:

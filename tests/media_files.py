@@ -1,6 +1,7 @@
 """Real media files for tests, made with the libraries that will read them."""
 
 import struct
+import wave
 import zlib
 from fractions import Fraction
 from pathlib import Path
@@ -36,6 +37,16 @@ def write_bomb_png(path: Path, width: int, height: int) -> Path:
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return path
+
+
+def write_wav(path: Path, samples: np.ndarray, rate: int = 16_000) -> Path:
+    """A mono WAV of samples from -1 to 1."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((samples * 32_767).astype("<i2").tobytes())
     return path
 
 

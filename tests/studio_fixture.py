@@ -5,6 +5,7 @@ that ends.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,10 +45,10 @@ def make_config(home: Path) -> StudioConfig:
     return StudioConfig.model_validate({"home": home, **free_ports()})
 
 
-@pytest.fixture(scope="session")
-def running_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
-    """A studio that runs for the whole session."""
-    config = make_config(tmp_path_factory.mktemp("studio") / "home")
+@contextmanager
+def studio_in(home: Path) -> Iterator[RunningStudio]:
+    """A studio that runs as long as the block."""
+    config = make_config(home)
     supervisor = launch(config, leash=True)
     try:
         wait_until_ready(config, supervisor, lambda _state: None)
@@ -55,3 +56,10 @@ def running_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running
     finally:
         stop(config)
         supervisor.wait(timeout=config.stop_seconds)
+
+
+@pytest.fixture(scope="session")
+def running_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStudio]:
+    """A studio that runs for the whole session."""
+    with studio_in(tmp_path_factory.mktemp("studio") / "home") as studio:
+        yield studio

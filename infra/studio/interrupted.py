@@ -22,8 +22,6 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Cancelled, Crashed, Scheduled
 
-from infra.studio.config import WORK_POOL
-
 RESTARTABLE_TAG = "restartable"
 AWAITING_RESTART = "AwaitingRestart"
 _PAGE = 200
@@ -31,13 +29,13 @@ _MESSAGE = "The studio stopped while this run was going on."
 _GOING_ON = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
-async def interrupted_runs(client: PrefectClient, states: Sequence[StateType] = _GOING_ON) -> list[FlowRun]:
-    """All runs of the studio's pool that the server takes for alive."""
+async def interrupted_runs(client: PrefectClient, pool: str, states: Sequence[StateType] = _GOING_ON) -> list[FlowRun]:
+    """All runs of a work pool that the server takes for alive."""
     found: list[FlowRun] = []
     while True:
         page = await client.read_flow_runs(
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=list(states)))),
-            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[WORK_POOL])),
+            work_pool_filter=WorkPoolFilter(name=WorkPoolFilterName(any_=[pool])),
             limit=_PAGE,
             offset=len(found),
         )

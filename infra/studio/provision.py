@@ -49,7 +49,7 @@ async def provision(config: StudioConfig) -> None:
         await _sweep_uploads(config)
         async with get_client() as client:
             await _work_pool(client)
-            cut_off = await interrupted_runs(client)
+            cut_off = await interrupted_runs(client, WORK_POOL)
             # From here on the worker may start; runs that it takes are not among those.
             _tell("work-pool")
             names = await register_all()

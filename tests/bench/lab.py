@@ -3,20 +3,17 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from infra.presenter import PRESENTER
-from infra.studio.config import studio_environment
-from infra.studio.lifecycle import launch, stop, wait_until_ready
 from infra.studio.state import read_state
 from tests.bench.media import write_speech
 from tests.e2e.api import StudioApi
-from tests.studio_fixture import RunningStudio, make_config
+from tests.studio_fixture import studio_in
 
 PICTURE = "s3://staging/bench/presenter.png"
 
@@ -49,7 +46,7 @@ class Lab:
     @cached_property
     def api(self) -> StudioApi:
         """A running studio with the presenter in its staging bucket."""
-        api = StudioApi(self._stack.enter_context(_running_studio(self.folder / "studio")))
+        api = StudioApi(self._stack.enter_context(studio_in(self.folder / "studio")))
         asyncio.run(api.store().put_bytes("staging", "bench/presenter.png", PRESENTER.read_bytes()))
         return api
 
@@ -67,15 +64,3 @@ class Lab:
         key = f"bench/speech-{self._cuts}.wav"
         asyncio.run(self.api.store().put_bytes("staging", key, path.read_bytes()))
         return f"s3://staging/{key}"
-
-
-@contextmanager
-def _running_studio(home: Path) -> Iterator[RunningStudio]:
-    config = make_config(home)
-    supervisor = launch(config, leash=True)
-    try:
-        wait_until_ready(config, supervisor, lambda _state: None)
-        yield RunningStudio(config, studio_environment(config))
-    finally:
-        stop(config)
-        supervisor.wait(timeout=config.stop_seconds)

@@ -9,8 +9,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import psutil
-
 from tests.bench.lab import PICTURE, Lab
 from tests.bench.rows import Limit, Row
 from tests.e2e.api import StudioApi
@@ -79,7 +77,7 @@ def _start_seconds(api: StudioApi) -> float:
 
 
 def _restart_seconds(api: StudioApi, run_id: str) -> float:
-    processes = _flow_processes(run_id)
+    processes = api.flow_processes(run_id)
     if not processes:
         raise RuntimeError(f"no process executes run {run_id}")
     killed = time.time()
@@ -102,19 +100,6 @@ def _first_after(moment: float, look: Callable[[], list[str]]) -> float:
             return min(later)
         time.sleep(LOOK_SECONDS)
     raise RuntimeError(f"the run did not get there within {PATIENCE_SECONDS} s")
-
-
-def _flow_processes(run_id: str) -> list[psutil.Process]:
-    """The processes that execute a run now."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            environment, command = process.environ(), " ".join(process.cmdline())
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue
-        if environment.get("PREFECT__FLOW_RUN_ID") == run_id and "prefect.engine" in command:
-            found.append(process)
-    return found
 
 
 def _import_seconds(api: StudioApi) -> float:

@@ -1,6 +1,5 @@
 """Media for the benches: speech of any length, pictures of a presenter, and a very large video made quickly."""
 
-import wave
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from infra.presenter import PRESENTER, RECORDING
 from tasks.audio import decode_mono
+from tests.media_files import write_wav
 
 RATE = 24_000
 _FPS = 25
@@ -20,12 +20,7 @@ def write_speech(path: Path, seconds: float, start: float = 0.0) -> Path:
     """Cut a WAV out of the bundled recording, from a moment on; beyond its end it begins anew."""
     voice = decode_mono(RECORDING, RATE)
     samples = np.resize(np.roll(voice, -round(start * RATE)), round(seconds * RATE))
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes((samples * 32_767).astype("<i2").tobytes())
-    return path
+    return write_wav(path, samples, RATE)
 
 
 def write_wide_portrait(path: Path, width: int = 1280, height: int = 720) -> Path:

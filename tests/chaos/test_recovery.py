@@ -32,19 +32,6 @@ def _request() -> dict[str, Any]:
     }
 
 
-def _flow_processes(run_id: str) -> list[psutil.Process]:
-    """The processes that execute a run now."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue
-        if environment.get("PREFECT__FLOW_RUN_ID") == run_id and "prefect.engine" in " ".join(process.cmdline()):
-            found.append(process)
-    return found
-
-
 def _kill(processes: list[psutil.Process]) -> None:
     assert processes
     for process in processes:
@@ -91,7 +78,7 @@ def test_killed_flow_process_is_started_again_and_resumes(api: StudioApi) -> Non
 
     def kill(run_id: str) -> None:
         nonlocal killed_at
-        _kill(_flow_processes(run_id))
+        _kill(api.flow_processes(run_id))
         killed_at = time.monotonic()
         api.wait_for(run_id, lambda run: run["run_count"] >= 2, 60)
 
@@ -146,7 +133,7 @@ def test_run_that_keeps_dying_ends_with_its_count(api: StudioApi) -> None:
     deadline = time.monotonic() + 240
     while (run := api.run(run_id))["state"]["type"] != "FAILED":
         assert time.monotonic() < deadline, api.states(run_id)
-        for process in _flow_processes(run_id):
+        for process in api.flow_processes(run_id):
             process.kill()
         time.sleep(0.3)
 
@@ -161,7 +148,7 @@ def test_run_whose_machine_went_away_is_noticed_by_its_silence(api: StudioApi) -
 
     def kill(run_id: str) -> None:
         _kill(_part(api, "worker"))
-        _kill(_flow_processes(run_id))
+        _kill(api.flow_processes(run_id))
         api.wait_for(run_id, lambda run: run["run_count"] >= 2, 300)
 
     _interrupted(api, WAITING, kill)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import psutil
 
 from infra.studio.parts.object_store import ObjectStorePart
 from tasks.storage import ObjectStore
@@ -76,6 +77,18 @@ class StudioApi:
     def states(self, run_id: str) -> list[str]:
         """Names of all states that a run has been in."""
         return [state["name"] for state in self.call(f"/flow_run_states/?flow_run_id={run_id}")]
+
+    def flow_processes(self, run_id: str) -> list[psutil.Process]:
+        """The processes that execute a run now."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                environment = process.environ()
+            except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+                continue
+            if environment.get("PREFECT__FLOW_RUN_ID") == run_id and "prefect.engine" in " ".join(process.cmdline()):
+                found.append(process)
+        return found
 
     def artifacts(self, run_id: str) -> dict[str, dict[str, Any]]:
         """The artifacts of a run by key."""

@@ -1,31 +1,21 @@
 """The spoken script and the recording as the renderer gets them: `tasks.providers.local.speech` and `voice`."""
 
 import tracemalloc
-import wave as wavefile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tasks.audio import Wave
 from tasks.errors import RenderFailed
 from tasks.providers.local import voice
 from tasks.providers.local.models import RenderJob
 from tasks.providers.local.speech import RECORDING_RATE, prepare_speech
 from tasks.providers.local.voice import check_script, get_voice
+from tests.media_files import write_wav
 
 
 def job(**given: object) -> RenderJob:
     return RenderJob.model_validate({"avatar_kind": "portrait", "avatar_path": "nobody.png", **given})
-
-
-def write_wav(path: Path, wave: Wave, rate: int = 16_000) -> Path:
-    with wavefile.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(rate)
-        file.writeframes((wave * 32767).astype("<i2").tobytes())
-    return path
 
 
 def test_script_becomes_sound_with_a_matching_mouth() -> None:

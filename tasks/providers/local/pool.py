@@ -142,7 +142,7 @@ class Pool:
             try:
                 task.result()
             except OSError:
-                # A full disk, say: the job is taken in again with the next new one or at the next start.
+                # A full disk, say: the other jobs go on, and this one is taken in again at the next look.
                 logger.exception("job could not be looked after job=%s", task.get_name())
                 self._known.discard(task.get_name())
                 self._settled = False

@@ -13,10 +13,10 @@ from deployments.requests import local_files, stage_local_files
 from deployments.runs import RunView, follow_run, look_at, start_run, video_facts
 from tasks.blocks import load_store
 from tasks.errors import StudioError
-from tasks.media import split_reference
 from tasks.publish import MANIFEST_LIMIT
 from tasks.request import read_request
 from tasks.settings import get_settings
+from tasks.staging import split_reference
 
 WAIT_STEP = "wait for the render"
 

@@ -9,8 +9,8 @@ import yaml
 
 from tasks.blocks import load_store
 from tasks.errors import Problem, RequestRefused
-from tasks.media import stage_file
 from tasks.settings import get_settings
+from tasks.staging import stage_file
 
 # The fields of a request that name media, by group.
 MEDIA_FIELDS = (("avatar", "image"), ("avatar", "video"), ("speech", "audio"))

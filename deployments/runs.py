@@ -22,7 +22,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from pydantic import JsonValue
 
 from tasks.errors import Problem, RequestRefused, StudioUnavailable
-from tasks.poll import PROGRESS_KEY
+from tasks.progress import PROGRESS_KEY
 from tasks.showcase import VIDEO_TABLE_KEY
 
 DEPLOYMENT = "render-video/studio"

@@ -14,23 +14,21 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 
+from tasks.accept import submit_to_first
+from tasks.delivery import delivery_of
 from tasks.errors import StudioError
 from tasks.finished import FinishedVideo
-from tasks.inspect import inspect_video
-from tasks.label import label_video
-from tasks.ledger import State as LedgerState
-from tasks.manifest import speech_seconds_of
+from tasks.handout import hand_out
 from tasks.media import fetch_media
 from tasks.models import RenderRequest
-from tasks.original import archive_original, bring_original, find_original
+from tasks.original import archive_original, find_original
 from tasks.outcome import failed_state, finished_state, name_run
-from tasks.plan import choose_plan, plan_renders
+from tasks.plan import plan_of, plan_renders
 from tasks.poll import wait_for_render
-from tasks.publish import find_finished, publish_video, show_again
+from tasks.publish import await_finished, find_finished, show_again
 from tasks.request import read_request
 from tasks.runlog import show_plain_log
 from tasks.scratch import scratch_folder
-from tasks.submit import reserve_intent, submit_once, upload_inputs
 
 # A run without parameters must reach the first line and be refused there, not die on the way to it.
 NOTHING: Any = {}
@@ -55,21 +53,16 @@ async def render_video(request: RenderRequest = NOTHING) -> State[FinishedVideo]
 async def produce(request: RenderRequest, folder: Path, owner: str) -> FinishedVideo:
     """The life of a render, step by step; each step can be repeated without harm."""
     media = await fetch_media(request, folder)
+    delivery = delivery_of(request, media)
     plans = await plan_renders(request, media)
-    if finished := await find_finished(plans, request):
+    if finished := await find_finished(plans, delivery):
         return await show_again(finished)
 
-    plan = await choose_plan(plans, request, media)
-    record = await find_original(plan.render_key)
+    record = await find_original(plans)
     if record is None:
-        entry = await reserve_intent(plan, owner)
-        if entry.state is LedgerState.RESERVED:
-            inputs = await upload_inputs(plan, media)
-            entry = await submit_once(entry, inputs, owner)
-        result = await wait_for_render(entry)
+        entry = await submit_to_first(plans, request, media, delivery, owner)
+        result = await wait_for_render(entry, owner)
+        if result is None and (finished := await await_finished(plans, delivery)):
+            return await show_again(finished)
         record = await archive_original(entry, result, folder)
-
-    original = await bring_original(record, folder)
-    inspection = await inspect_video(original, expected_seconds=speech_seconds_of(record, plan))
-    labelled = await label_video(original, request.labels, folder / "labelled.mp4", plan.render_key)
-    return await publish_video(request, plan, media, record, inspection, video=labelled)
+    return await hand_out(record, plan_of(plans, record.render_key), delivery, folder)

@@ -8,10 +8,10 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from tasks.errors import DownloadBroken
-from tasks.http import PASSING_ERRORS
+from tasks.http import asked_pause, may_repeat_download
 from tasks.partial import PartialFile, TooLarge, WholeFile, partial_file
 
 STALL_SECONDS = 60
@@ -22,6 +22,10 @@ log = logging.getLogger("studio.download")
 
 class _CutShort(Exception):
     """A stream ended before all announced bytes came."""
+
+
+def _may_go_on(error: BaseException) -> bool:
+    return isinstance(error, _CutShort) or may_repeat_download(error)
 
 
 async def download_result(
@@ -58,7 +62,9 @@ async def download_result(
                 f"{what} has {error.size} bytes or more; the limit is {max_bytes}.",
                 fix="Raise STUDIO_MAX_RESULT_BYTES if results may be that large.",
             ) from error
-        except (_CutShort, *PASSING_ERRORS) as error:
+        except Exception as error:
+            if not _may_go_on(error):
+                raise
             announced = f" of {expect_size}" if expect_size is not None else ""
             raise DownloadBroken(
                 f"{what} is incomplete after {file.size}{announced} bytes ({error or type(error).__name__}).",
@@ -93,10 +99,15 @@ async def _receive(
         cause = state.outcome.exception() if state.outcome else None
         log.warning("download resumed source=%s offset=%d cause=%r", what, file.size, cause)
 
+    backoff = wait_random_exponential(multiplier=0.2, max=5)
+
+    def pause(state: RetryCallState) -> float:
+        return max(asked_pause(state.outcome.exception() if state.outcome else None), backoff(state))
+
     await AsyncRetrying(
-        retry=retry_if_exception_type((_CutShort, *PASSING_ERRORS)),
+        retry=retry_if_exception(_may_go_on),
         stop=lambda _: fruitless >= FRUITLESS_ATTEMPTS,
-        wait=wait_random_exponential(multiplier=0.2, max=5),
+        wait=pause,
         before_sleep=report,
         reraise=True,
     )(leg)

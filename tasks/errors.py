@@ -5,6 +5,7 @@ Every error says what happened, to what, and what a person can do next.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -55,24 +56,64 @@ class ProviderError(StudioError):
     Args:
         message: what happened.
         provider: who said it, for example ``local``.
-        code: the provider's own code or HTTP status, as text.
+        status: the HTTP status, where there was an answer.
+        code: the provider's own code, as text.
+        request_id: the provider's name for the call, for its support.
         job_id: the job concerned, once there is one.
         fix: what to do next, one sentence.
     """
 
-    def __init__(self, message: str, *, provider: str, code: str = "", job_id: str = "", fix: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        status: int | None = None,
+        code: str = "",
+        request_id: str = "",
+        job_id: str = "",
+        fix: str = "",
+    ) -> None:
         super().__init__(message, fix=fix)
         self.provider = provider
+        self.status = status
         self.code = code
+        self.request_id = request_id
         self.job_id = job_id
 
 
 class ProviderRejected(ProviderError):
-    """The provider refused the submission for good; nothing was accepted."""
+    """The provider refused the call for good; nothing was accepted."""
+
+
+class JobUnknown(ProviderRejected):
+    """The provider does not know this job: too new, expired, or of another account."""
 
 
 class ProviderBusy(ProviderError):
-    """The provider did not accept the submission now; the same call may be made again later."""
+    """The provider did not accept the call now; the same call may be made again later.
+
+    Args:
+        retry_after: seconds that the provider asked to wait; None when it did not say.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.retry_after = retry_after
+
+
+class ProviderUnavailable(ProviderError):
+    """No usable answer came: broken transport, a server in trouble, or an answer that says nothing.
+
+    Args:
+        sent: False when the call surely never left this machine; True when the provider may have acted on it.
+        retry_after: seconds that the provider asked to wait; None when it did not say.
+    """
+
+    def __init__(self, message: str, *, sent: bool, retry_after: float | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.sent = sent
+        self.retry_after = retry_after
 
 
 class AmbiguousSubmit(ProviderError):

@@ -2,32 +2,21 @@
 
 from datetime import datetime
 from typing import Literal
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from tasks.archive import ArchivedRender
+from tasks.delivery import MediaRecord
 from tasks.inspect import Inspection
 from tasks.label import label_digest
 from tasks.models import Labels
 from tasks.plan import RenderPlan
-from tasks.providers.base import MediaSet
 
 MANIFEST_VERSION: Literal[1] = 1
 
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class MediaRecord(_Record):
-    """An input, by its content."""
-
-    role: str
-    reference: str = Field(description="Where it was, without the query part, which may hold a signature.")
-    sha256: str
-    size: int
-    kind: str
 
 
 class FileRecord(_Record):
@@ -72,16 +61,6 @@ def delivery_prefix(render_key: str, labels: Labels) -> str:
     return f"renders/{render_key[:2]}/{render_key}/{label_digest(labels)}"
 
 
-def media_records(media: MediaSet) -> list[MediaRecord]:
-    """The inputs as they are written into a manifest."""
-    return [
-        MediaRecord(
-            role=role, reference=_without_query(item.reference), sha256=item.sha256, size=item.size, kind=item.kind
-        )
-        for role, item in media.items()
-    ]
-
-
 def price_of(plan: RenderPlan) -> str:
     """The estimate in words."""
     estimate = plan.estimate
@@ -91,8 +70,3 @@ def price_of(plan: RenderPlan) -> str:
 def speech_seconds_of(record: ArchivedRender, plan: RenderPlan) -> float | None:
     """Length of the speech: as the provider measured it, else as the recording was measured."""
     return record.speech_seconds if record.speech_seconds is not None else plan.speech_seconds
-
-
-def _without_query(reference: str) -> str:
-    parts = urlsplit(reference)
-    return urlunsplit((parts.scheme, parts.netloc, parts.path, "", ""))

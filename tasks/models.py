@@ -5,14 +5,16 @@ Words are those of the field: an *avatar* speaks, the *speech* is what is said, 
 
 import re
 import unicodedata
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, field_validator
 
-ProviderName = Literal["local"]
-ProviderChoice = Literal["auto", "local"]
+from tasks.form import Form, at, choice, hide_kind, infer_kind
+from tasks.vendor_options import MingyanOptions, TopViewOptions
+
+ProviderName = Literal["local", "mingyan", "topview"]
+ProviderChoice = Literal["auto", "local", "mingyan", "topview"]
 
 _BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 MIN_LABEL_SECONDS = 2  # GB 45438-2025
@@ -48,84 +50,38 @@ def check_media_reference(reference: str) -> str:
 MediaReference = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(check_media_reference)]
 
 
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True, frozen=True)
-
-
-def _at(position: int, **more: Any) -> dict[str, Any]:
-    """Place a field in the run form."""
-    return {"position": position, **more}
-
-
-def _hide_kind(schema: dict[str, Any]) -> None:
-    """Keep `kind` out of the run form: it follows from the fields, and Prefect's form loses it between choices."""
-    schema["properties"].pop("kind", None)
-    # It may still be sent.
-    schema.pop("additionalProperties", None)
-
-
-# The field that only one kind has.
-_TELLING = {
-    "image": "portrait",
-    "video": "clip",
-    "avatar_id": "stock",
-    "custom_avatar_id": "custom",
-    "text": "script",
-    "audio": "recording",
-}
-
-
-def _infer_kind(given: object) -> object:
-    """Fill in `kind` from the fields that were given."""
-    if not isinstance(given, dict) or given.get("kind"):
-        return given
-    kinds = [kind for field, kind in _TELLING.items() if given.get(field) not in (None, "")]
-    return {**given, "kind": kinds[0]} if len(kinds) == 1 else given
-
-
-def _choice(position: int) -> Callable[[dict[str, Any]], None]:
-    """Place a union in the run form; Prefect's form draws `anyOf` as a choice, but `oneOf` as raw JSON."""
-
-    def place(schema: dict[str, Any]) -> None:
-        schema["anyOf"] = schema.pop("oneOf")
-        schema.pop("discriminator", None)
-        schema["position"] = position
-
-    return place
-
-
-class PortraitAvatar(_Form):
+class PortraitAvatar(Form):
     """A still picture of one person, brought to life."""
 
-    model_config = ConfigDict(title="Portrait", json_schema_extra=_hide_kind)
+    model_config = ConfigDict(title="Portrait", json_schema_extra=hide_kind)
 
     kind: Literal["portrait"] = "portrait"
     image: MediaReference = Field(
         title="Picture",
         description="JPEG, PNG or WebP of one face from the front: s3://bucket/key or https://host/path.",
         examples=["s3://staging/presenter.png"],
-        json_schema_extra=_at(1),
+        json_schema_extra=at(1),
     )
 
 
-class ClipAvatar(_Form):
+class ClipAvatar(Form):
     """Footage of a person, whose mouth is re-rendered to the speech."""
 
-    model_config = ConfigDict(title="Clip", json_schema_extra=_hide_kind)
+    model_config = ConfigDict(title="Clip", json_schema_extra=hide_kind)
 
     kind: Literal["clip"] = "clip"
     video: MediaReference = Field(
         title="Clip",
         description="MP4, MOV or WebM with one face in view: s3://bucket/key or https://host/path.",
         examples=["s3://staging/presenter.mp4"],
-        json_schema_extra=_at(1),
+        json_schema_extra=at(1),
     )
 
 
-class StockAvatar(_Form):
+class StockAvatar(Form):
     """One of the provider's own avatars."""
 
-    model_config = ConfigDict(title="Stock avatar", json_schema_extra=_hide_kind)
+    model_config = ConfigDict(title="Stock avatar", json_schema_extra=hide_kind)
 
     kind: Literal["stock"] = "stock"
     avatar_id: str = Field(
@@ -133,14 +89,14 @@ class StockAvatar(_Form):
         max_length=200,
         title="Avatar id",
         description="The id in the provider's avatar catalogue.",
-        json_schema_extra=_at(1),
+        json_schema_extra=at(1),
     )
 
 
-class CustomAvatar(_Form):
+class CustomAvatar(Form):
     """An avatar that was made for this account at the provider."""
 
-    model_config = ConfigDict(title="Your own avatar", json_schema_extra=_hide_kind)
+    model_config = ConfigDict(title="Your own avatar", json_schema_extra=hide_kind)
 
     kind: Literal["custom"] = "custom"
     custom_avatar_id: str = Field(
@@ -148,19 +104,19 @@ class CustomAvatar(_Form):
         max_length=200,
         title="Avatar id",
         description="The id of your avatar at the provider.",
-        json_schema_extra=_at(1),
+        json_schema_extra=at(1),
     )
 
 
 Avatar = Annotated[
-    PortraitAvatar | ClipAvatar | StockAvatar | CustomAvatar, Field(discriminator="kind"), BeforeValidator(_infer_kind)
+    PortraitAvatar | ClipAvatar | StockAvatar | CustomAvatar, Field(discriminator="kind"), BeforeValidator(infer_kind)
 ]
 
 
-class ScriptSpeech(_Form):
+class ScriptSpeech(Form):
     """A text, spoken by a synthetic voice."""
 
-    model_config = ConfigDict(title="Script", json_schema_extra=_hide_kind)
+    model_config = ConfigDict(title="Script", json_schema_extra=hide_kind)
 
     kind: Literal["script"] = "script"
     text: str = Field(
@@ -168,7 +124,7 @@ class ScriptSpeech(_Form):
         max_length=20_000,
         title="Text",
         description="What is said, as plain text; punctuation makes the pauses.",
-        json_schema_extra=_at(1, format="multiline"),
+        json_schema_extra=at(1, format="multiline"),
     )
     language: str = Field(
         "en",
@@ -176,14 +132,14 @@ class ScriptSpeech(_Form):
         pattern=_LANGUAGE,
         title="Language",
         description="Language of the text as a BCP 47 tag such as en, en-GB or zh-CN.",
-        json_schema_extra=_at(2),
+        json_schema_extra=at(2),
     )
     voice: str = Field(
         "",
         max_length=200,
         title="Voice",
         description="Voice id in the provider's catalogue; empty takes the provider's default.",
-        json_schema_extra=_at(3),
+        json_schema_extra=at(3),
     )
     speed: float = Field(
         1.0,
@@ -191,7 +147,7 @@ class ScriptSpeech(_Form):
         le=2.0,
         title="Speed",
         description="Speaking rate, 1 is normal; providers may allow less than 0.5 to 2.",
-        json_schema_extra=_at(4),
+        json_schema_extra=at(4),
     )
 
     @field_validator("text")
@@ -202,45 +158,45 @@ class ScriptSpeech(_Form):
         return text
 
 
-class RecordingSpeech(_Form):
+class RecordingSpeech(Form):
     """A recorded voice."""
 
-    model_config = ConfigDict(title="Recording", json_schema_extra=_hide_kind)
+    model_config = ConfigDict(title="Recording", json_schema_extra=hide_kind)
 
     kind: Literal["recording"] = "recording"
     audio: MediaReference = Field(
         title="Recording",
         description="WAV, MP3, M4A, FLAC or OGG of the voice: s3://bucket/key or https://host/path.",
         examples=["s3://staging/speech.wav"],
-        json_schema_extra=_at(1),
+        json_schema_extra=at(1),
     )
 
 
-Speech = Annotated[ScriptSpeech | RecordingSpeech, Field(discriminator="kind"), BeforeValidator(_infer_kind)]
+Speech = Annotated[ScriptSpeech | RecordingSpeech, Field(discriminator="kind"), BeforeValidator(infer_kind)]
 
 
-class OutputOptions(_Form):
+class OutputOptions(Form):
     """How the finished video should be."""
 
     resolution: Literal["source", "512p", "720p", "1080p"] = Field(
         "720p",
         title="Resolution",
         description="Short side of the video at most; never enlarged; 'source' keeps it, up to 1080.",
-        json_schema_extra=_at(0),
+        json_schema_extra=at(0),
     )
     fps: Literal[24, 25, 30] = Field(
-        25, title="Frames per second", description="Frame rate of the video.", json_schema_extra=_at(1)
+        25, title="Frames per second", description="Frame rate of the video.", json_schema_extra=at(1)
     )
 
 
-class Labels(_Form):
+class Labels(Form):
     """How the video says that a machine made it; changing a label never costs a new render."""
 
     visible: bool = Field(
         default=True,
         title="Visible label",
         description="Show a label in the picture; many markets require it by law.",
-        json_schema_extra=_at(0),
+        json_schema_extra=at(0),
     )
     text: str = Field(
         "AI-generated",
@@ -249,7 +205,7 @@ class Labels(_Form):
         pattern=r"^[^\x00-\x1f\x7f]+$",
         title="Label text",
         description="The words of the visible label, on one line; Latin and Chinese script can be drawn.",
-        json_schema_extra=_at(1),
+        json_schema_extra=at(1),
     )
     seconds: float = Field(
         0.0,
@@ -257,7 +213,7 @@ class Labels(_Form):
         le=3600,
         title="Label seconds",
         description="How long the label stays from the start, at least 2 seconds; 0 keeps it to the end.",
-        json_schema_extra=_at(2),
+        json_schema_extra=at(2),
     )
 
     @field_validator("text")
@@ -276,7 +232,7 @@ class Labels(_Form):
         return seconds
 
 
-class RenderRequest(_Form):
+class RenderRequest(Form):
     """One talking video: who speaks, what is said, and how the result should be."""
 
     title: str = Field(
@@ -284,32 +240,45 @@ class RenderRequest(_Form):
         max_length=200,
         title="Title",
         description="Name of the video for people; it does not change the render.",
-        json_schema_extra=_at(0),
+        json_schema_extra=at(0),
     )
-    avatar: Avatar = Field(title="Avatar", description="Who speaks.", json_schema_extra=_choice(1))
-    speech: Speech = Field(title="Speech", description="What is said.", json_schema_extra=_choice(2))
+    avatar: Avatar = Field(title="Avatar", description="Who speaks.", json_schema_extra=choice(1))
+    speech: Speech = Field(title="Speech", description="What is said.", json_schema_extra=choice(2))
     provider: ProviderChoice = Field(
         "auto",
         title="Provider",
-        description="Who renders: 'auto' takes the cheapest one that can, 'local' is the free offline renderer.",
-        json_schema_extra=_at(3),
+        description="Who renders: 'auto' takes the cheapest one that can; 'local' is the free offline renderer, "
+        "'topview' and 'mingyan' are paid and need a credentials block.",
+        json_schema_extra=at(3),
     )
     output: OutputOptions = Field(
         default_factory=OutputOptions,
         title="Output",
-        description="Size and frame rate of the video.",
-        json_schema_extra=_at(4),
+        description="Size and frame rate of the local renderer's video; the others decide for themselves.",
+        json_schema_extra=at(4),
     )
     labels: Labels = Field(
         default_factory=Labels,
         title="Labels",
         description="How the video says that it is machine-made.",
-        json_schema_extra=_at(5),
+        json_schema_extra=at(5),
     )
     tags: list[Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[\w .:@/+-]+$")]] = Field(
         default_factory=list,
         max_length=20,
         title="Tags",
         description="Words to find the video by, at most 20; they do not change the render.",
-        json_schema_extra=_at(6),
+        json_schema_extra=at(6),
+    )
+    topview: TopViewOptions = Field(
+        default_factory=TopViewOptions,
+        title="TopView options",
+        description="Only read when TopView renders.",
+        json_schema_extra=at(7),
+    )
+    mingyan: MingyanOptions = Field(
+        default_factory=MingyanOptions,
+        title="mingyan options",
+        description="Only read when mingyan renders.",
+        json_schema_extra=at(8),
     )

@@ -1,69 +1,94 @@
 """The untouched original of a render: from the provider into the archive, and back onto this machine."""
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect import task
 
 from tasks.archive import ArchivedRender, JobFacts, archive_video, find_in_store
 from tasks.blocks import load_store
-from tasks.errors import ResultExpired
+from tasks.errors import DownloadBroken, ResultExpired, StudioError
+from tasks.http import may_repeat_poll, patiently
 from tasks.ledger import Entry, State, StateConflict
 from tasks.ledger.opening import open_ledger
-from tasks.providers.base import Provider, ResultFile
-from tasks.providers.registry import get_provider
+from tasks.plan import RenderPlan
+from tasks.providers.base import JobStatus, Provider, ResultFile
+from tasks.registry import provider_of
 from tasks.settings import get_settings
 
 ORIGINAL = "original.mp4"
+DOWNLOADS = 3
+"""Times that a result is brought before it counts as damaged."""
+AGAIN_SECONDS = 5.0
+ASKING_SECONDS = 60
 
 log = logging.getLogger("studio.original")
 
 
 @task(name="archive", task_run_name="archive")
-async def archive_original(entry: Entry, result: ResultFile, folder: Path) -> ArchivedRender:
-    """Bring a finished render into the archive and note it in the ledger; a dead link is asked for anew, once.
+async def archive_original(entry: Entry, result: ResultFile | None, folder: Path) -> ArchivedRender:
+    """Bring a finished render into the archive and note it in the ledger.
+
+    A dead link or a damaged file is asked for anew, twice: links expire, and what arrives broken may be whole the
+    next time.
+
+    Args:
+        entry: the submission.
+        result: where the result is; None to ask the provider, should the archive not have it.
+        folder: room for one copy on this machine.
 
     Raises:
         DownloadBroken: the result is damaged; nothing was archived.
         ResultExpired: the provider no longer has it.
     """
-    provider = get_provider(entry.provider)
+    provider = await provider_of(entry)
     settings = get_settings()
     store = await load_store(settings.storage_block)
-
-    async def keep(fresh: ResultFile) -> ArchivedRender:
-        return await archive_video(
-            provider,
-            fresh,
-            render_key=entry.render_key,
-            store=store,
-            folder=folder,
-            facts=JobFacts(provider=entry.provider, account=entry.account, job_id=entry.job_id or ""),
-            settings=settings,
-        )
-
-    try:
-        record = await keep(result)
-    except ResultExpired as expired:
-        log.warning("result link expired, asking for a fresh one key=%s", entry.render_key)
-        record = await keep(await _fresh_result(provider, entry, expired))
-    await _note_archived(entry, record)
-    return record
+    if result is None:
+        if record := await find_in_store(store, entry.render_key):
+            await _note_archived(entry, record)
+            return record
+        result = await _fresh_result(provider, entry, _gone(entry))
+    for attempt in range(1, DOWNLOADS + 1):
+        try:
+            record = await archive_video(
+                provider,
+                result,
+                render_key=entry.render_key,
+                store=store,
+                folder=folder,
+                facts=JobFacts(provider=entry.provider, account=entry.account, job_id=entry.job_id or ""),
+                settings=settings,
+            )
+        except (ResultExpired, DownloadBroken) as error:
+            log.warning("result not usable attempt=%d key=%s error=%s", attempt, entry.render_key, error)
+            if attempt == DOWNLOADS:
+                raise
+            await asyncio.sleep(AGAIN_SECONDS * (attempt - 1))
+            result = await _fresh_result(provider, entry, error)
+        else:
+            await _note_archived(entry, record)
+            return record
+    raise AssertionError("the last attempt returns or raises")
 
 
 @task(name="original archived?", task_run_name="original archived?")
-async def find_original(render_key: str) -> ArchivedRender | None:
-    """The archived render of this key, None when there is none or only half of one.
+async def find_original(plans: Sequence[RenderPlan]) -> ArchivedRender | None:
+    """The archived render of the first plan that has one, None when there is none or only half of one.
 
     A run may have died after it archived and before it noted that in the ledger; this is noted now.
     """
-    record = await find_in_store(await load_store(get_settings().storage_block), render_key)
-    if record is not None:
-        async with open_ledger() as ledger:
-            entry = await ledger.find(render_key)
-        if entry is not None and entry.state is State.SUCCEEDED:
-            await _note_archived(entry, record)
-    return record
+    store = await load_store(get_settings().storage_block)
+    for plan in plans:
+        if record := await find_in_store(store, plan.render_key):
+            async with open_ledger() as ledger:
+                entry = await ledger.find(plan.render_key)
+            if entry is not None and entry.state is State.SUCCEEDED:
+                await _note_archived(entry, record)
+            return record
+    return None
 
 
 @task(name="bring back", task_run_name="bring back")
@@ -77,11 +102,20 @@ async def bring_original(record: ArchivedRender, folder: Path) -> Path:
     return local
 
 
-async def _fresh_result(provider: Provider, entry: Entry, expired: ResultExpired) -> ResultFile:
-    status = await provider.query(entry.job_id or "")
+async def _fresh_result(provider: Provider, entry: Entry, error: StudioError) -> ResultFile:
+    status: JobStatus = await patiently(may_repeat_poll, seconds=ASKING_SECONDS)(provider.query, entry.job_id or "")
     if status.result is None:
-        raise expired
+        raise error
     return status.result
+
+
+def _gone(entry: Entry) -> ResultExpired:
+    return ResultExpired(
+        f"{entry.provider} has no result of job {entry.job_id} any more.",
+        provider=entry.provider,
+        job_id=entry.job_id or "",
+        fix="If its console has none either, end it: studio settle KEY --abandon.",
+    )
 
 
 async def _note_archived(entry: Entry, record: ArchivedRender) -> None:

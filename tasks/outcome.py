@@ -7,14 +7,18 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from tasks.errors import AmbiguousSubmit, RequestRefused, StillRunning, StudioError
+from tasks.errors import AmbiguousSubmit, JobUnknown, ProviderBusy, RequestRefused, StillRunning, StudioError
 from tasks.finished import FinishedVideo
+from tasks.ledger import BudgetExceeded
 
 # State names a person can filter by in the UI; any other studio error is plain "Failed".
 STATE_NAMES: dict[type[StudioError], str] = {
     RequestRefused: "Refused",
     StillRunning: "Still running",
     AmbiguousSubmit: "Needs a person",
+    JobUnknown: "Needs a person",
+    ProviderBusy: "Not accepted now",
+    BudgetExceeded: "Over budget",
 }
 
 log = logging.getLogger("studio.run")

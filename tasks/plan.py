@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 from collections.abc import Sequence
 
 from prefect import task
@@ -11,12 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from tasks.errors import Problem, RequestRefused
 from tasks.models import RenderRequest
 from tasks.providers.base import Estimate, MediaSet, Provider
-from tasks.providers.registry import candidates, get_provider
+from tasks.registry import candidates, get_provider
 
 # Raise it when the meaning of a payload changes, to leave old archive entries behind.
 RENDER_KEY_VERSION = 1
-
-log = logging.getLogger("studio.plan")
 
 
 class RenderPlan(BaseModel):
@@ -28,6 +25,7 @@ class RenderPlan(BaseModel):
     provider: str
     account: str
     endpoint: str
+    mode: str = Field("", description="The provider's quality or speed class.")
     payload: dict[str, JsonValue]
     estimate: Estimate
     title: str = ""
@@ -50,6 +48,7 @@ def plan_for(provider: Provider, request: RenderRequest, media: MediaSet) -> Ren
         provider=provider.name,
         account=provider.account,
         endpoint=provider.endpoint,
+        mode=provider.mode(request),
         payload=payload,
         estimate=provider.estimate(request, media),
         title=request.title,
@@ -59,35 +58,46 @@ def plan_for(provider: Provider, request: RenderRequest, media: MediaSet) -> Ren
 
 @task(name="plan", task_run_name="plan")
 async def plan_renders(request: RenderRequest, media: MediaSet) -> list[RenderPlan]:
-    """The plans that could serve this request, best first.
+    """The plans that could serve this request: cheapest first where the prices can be compared, else as listed.
 
     Raises:
         RequestRefused: no allowed provider can do it; says why for each.
     """
+    providers, problems = await candidates(request.provider)
     plans: list[RenderPlan] = []
-    problems: list[Problem] = []
-    for provider in candidates(request.provider):
+    for provider in providers:
         refused = provider.supports(request)
-        problems += refused
+        problems += _named(refused, provider, request)
         if not refused:
             plans.append(plan_for(provider, request, media))
     if not plans:
         raise RequestRefused(problems)
-    return plans
+    return cheapest_first(plans)
 
 
-@task(name="choose provider", task_run_name="choose provider")
-async def choose_plan(plans: Sequence[RenderPlan], request: RenderRequest, media: MediaSet) -> RenderPlan:
-    """Take the first plan whose provider accepts the real media.
+def plan_of(plans: Sequence[RenderPlan], render_key: str) -> RenderPlan:
+    """The plan with this key."""
+    return next(plan for plan in plans if plan.render_key == render_key)
 
-    Raises:
-        RequestRefused: none does; nothing was uploaded or paid.
-    """
-    problems: list[Problem] = []
-    for plan in plans:
-        refused = await get_provider(plan.provider).check(request, media)
-        if not refused:
-            log.info("planned provider=%s key=%s", plan.provider, plan.render_key[:12])
-            return plan
-        problems += refused
-    raise RequestRefused(problems)
+
+def cheapest_first(plans: Sequence[RenderPlan]) -> list[RenderPlan]:
+    """Free ones first; then by price, if all have one in the same unit; else in their own order."""
+    priced = [plan for plan in plans if plan.estimate.amount != 0]
+    comparable = len({plan.estimate.unit for plan in priced if plan.estimate.amount is not None}) == 1
+    if comparable and all(plan.estimate.amount is not None for plan in priced):
+        priced.sort(key=lambda plan: plan.estimate.amount or 0)
+    return [plan for plan in plans if plan.estimate.amount == 0] + priced
+
+
+@task(name="check the media", task_run_name="check the media")
+async def check_media(plan: RenderPlan, request: RenderRequest, media: MediaSet) -> list[Problem]:
+    """What the plan's provider would refuse about the real media; empty means: go on."""
+    provider = await get_provider(plan.provider)
+    return _named(await provider.check(request, media), provider, request)
+
+
+def _named(problems: Sequence[Problem], provider: Provider, request: RenderRequest) -> list[Problem]:
+    """With several providers in question, say who refuses."""
+    if request.provider != "auto":
+        return list(problems)
+    return [Problem(problem.field, f"{provider.name}: {problem.wrong}", problem.fix) for problem in problems]

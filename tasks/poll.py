@@ -1,96 +1,244 @@
-"""Wait for a render: ask first, sleep after, and end in a stated outcome at the deadline. Never a resubmission."""
+"""Wait for a render: ask first, sleep after, and end in a stated outcome at the deadline. Never a resubmission.
+
+Of several runs that wait for one job, one asks the provider, and the others watch the ledger: the next question is
+planned there, and a webhook brings it forward.
+"""
 
 import asyncio
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 from prefect import task
-from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
-from prefect.context import FlowRunContext
 
-from tasks.errors import RenderFailed, StillRunning
-from tasks.ledger import Entry, State, StateConflict
+from tasks.errors import JobUnknown, ProviderBusy, ProviderUnavailable, RenderFailed, StillRunning
+from tasks.http import asked_pause
+from tasks.ledger import Charge, Entry, State, StateConflict
 from tasks.ledger.opening import open_ledger
+from tasks.progress import ProgressBar
 from tasks.providers.base import JobStatus, Pace, Provider, ResultFile
-from tasks.providers.registry import get_provider
+from tasks.registry import provider_of
 from tasks.settings import get_settings
-
-PROGRESS_KEY = "render-progress"
-JITTER = 0.1
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
+
+JITTER = 0.1
+WATCH_SECONDS = 1.0
+"""How often the ledger is looked at while waiting; shorter pauses are not planned there."""
+GRACE = timedelta(seconds=10)
+"""How late another run's question may be before this run asks itself."""
+UNKNOWN_TOLERATED = 3
+"""Times in a row that a provider may not know its own job yet."""
+ARCHIVING_SECONDS = 120
+"""How long another run is given to archive what it found finished."""
 
 log = logging.getLogger("studio.poll")
 Watcher = Callable[[JobStatus], Awaitable[None]]
 
 
 @task(name="wait for the render", task_run_name="wait for the render")
-async def wait_for_render(entry: Entry) -> ResultFile:
+async def wait_for_render(entry: Entry, owner: str) -> ResultFile | None:
     """Wait until the provider has the video, showing the progress on the run's page, and note the result.
+
+    Args:
+        entry: an accepted submission.
+        owner: id of the flow run.
+
+    Returns:
+        Where the result is; None when another run has brought it into the archive meanwhile.
 
     Raises:
         RenderFailed: the provider ended the job without a video.
         StillRunning: the deadline came first; running the same request again goes on waiting.
+        JobUnknown: the provider does not know the job; a person must look.
     """
-    provider = get_provider(entry.provider)
-    progress = _ProgressBar(f"{provider.name} job {entry.job_id}")
+    provider = await provider_of(entry)
+    progress = ProgressBar(f"{provider.name} job {entry.job_id}")
     async with open_ledger() as ledger:
-        status = await poll_until_done(provider, entry, get_settings().render_deadline_seconds, progress.show)
-        if status.phase == "failed" or status.result is None:
-            reason = status.reason or f"it ended as {status.word!r} without a result"
-            await ledger.mark_failed(entry.id, reason, charged=status.charged, expected=entry.state)
-            raise RenderFailed(
-                f"{provider.name} could not render it: {reason}",
-                provider=provider.name,
-                job_id=entry.job_id or "",
-                fix="Mend the cause and run the request again; that makes a new submission.",
+        status = await poll_until_done(
+            ledger, provider, entry, owner, deadline_seconds=get_settings().render_deadline_seconds, watch=progress.show
+        )
+        if status is None:
+            return None
+        return await note_outcome(ledger, entry, status, owner)
+
+
+async def note_outcome(ledger: "Ledger", entry: Entry, status: JobStatus, owner: str) -> ResultFile:
+    """Write down how a job ended.
+
+    Raises:
+        RenderFailed: it ended without a video.
+    """
+    if status.phase == "failed" or status.result is None:
+        reason = status.reason or f"it ended as {status.word!r} without a result"
+        before = (await ledger.get(entry.id)).state
+        if before in {State.SUBMITTED, State.SUCCEEDED}:
+            await _unless_overtaken(
+                ledger.mark_failed(entry.id, reason, charged=status.charged, expected=before, owner=owner),
+                {State.FAILED},
             )
-        if entry.state is State.SUBMITTED:
-            await _note_success(ledger, entry, status.result)
+        raise RenderFailed(
+            f"{entry.provider} could not render it: {reason}",
+            provider=entry.provider,
+            job_id=entry.job_id or "",
+            fix="Mend the cause and run the request again; that makes a new submission.",
+        )
+    await _unless_overtaken(
+        ledger.mark_succeeded(entry.id, status.result.model_dump(mode="json"), owner=owner),
+        {State.SUCCEEDED, State.ARCHIVED},
+    )
+    if status.cost is not None:
+        await ledger.record_charge(
+            Charge(
+                provider=entry.provider,
+                account=entry.account,
+                reference=entry.job_id or "",
+                at=datetime.now(UTC),
+                amount=status.cost,
+                unit=status.cost_unit,
+                submission_id=entry.id,
+            )
+        )
     return status.result
 
 
-async def _note_success(ledger: "Ledger", entry: Entry, result: ResultFile) -> None:
+async def _unless_overtaken(change: Awaitable[Entry], done: set[State]) -> None:
     try:
-        await ledger.mark_succeeded(entry.id, result.model_dump(mode="json"))
+        await change
     except StateConflict as conflict:
         # Another run that waits for the same job was quicker.
-        if conflict.actual not in {State.SUCCEEDED, State.ARCHIVED}:
+        if conflict.actual not in done:
             raise
 
 
-async def poll_until_done(provider: Provider, entry: Entry, deadline_seconds: float, watch: Watcher) -> JobStatus:
-    """Query the job until it has ended.
+async def poll_until_done(
+    ledger: "Ledger", provider: Provider, entry: Entry, owner: str, *, deadline_seconds: float, watch: Watcher
+) -> JobStatus | None:
+    """Ask for the job until it has ended; None when another run has archived it.
 
     Raises:
         StillRunning: after ``deadline_seconds``, naming the job and how to resume.
+        RenderFailed: another run has noted that it failed.
+        JobUnknown: the provider has not known the job several times in a row.
     """
-    if not entry.job_id:
-        raise ValueError(f"ledger entry {entry.id} has no job id to ask for")
     end = time.monotonic() + deadline_seconds
-    odd_words: set[str] = set()
+    asking = _Asking(provider, entry.job_id or "", watch)
+    planned: datetime | None = None
     for pause in pauses(provider.pace):
-        status = await provider.query(entry.job_id)
-        await watch(status)
-        if status.phase in {"succeeded", "failed"}:
-            return status
-        if status.odd and status.word not in odd_words:
-            odd_words.add(status.word)
-            log.warning("unknown status provider=%s job=%s word=%r", provider.name, entry.job_id, status.word)
-        if time.monotonic() + pause > end:
+        entry = await ledger.get(entry.id)
+        if entry.state is State.ARCHIVED or await _is_being_archived(ledger, entry, owner):
+            return None
+        if not entry.is_open:
+            raise RenderFailed(
+                f"{entry.provider} job {entry.job_id} was ended meanwhile: {entry.reason}",
+                provider=entry.provider,
+                job_id=entry.job_id or "",
+                fix="Run the request again; that makes a new submission.",
+            )
+        rest = WATCH_SECONDS
+        if not _is_asked_by_another(entry, owner, planned, provider.pace):
+            status, asked = await asking.once(ledger)
+            if status is not None and status.phase in {"succeeded", "failed"}:
+                return status
+            rest = max(pause, asked)
+            planned = datetime.now(UTC) + timedelta(seconds=rest)
+        if time.monotonic() + rest > end:
             break
-        await asyncio.sleep(pause)
+        await _rest(ledger, entry, rest, planned)
     raise StillRunning(
-        f"{provider.name} job {entry.job_id} is still {status.word} after {deadline_seconds:.0f} s.",
+        f"{provider.name} job {entry.job_id} is still {asking.word} after {deadline_seconds:.0f} s.",
         provider=provider.name,
-        job_id=entry.job_id,
+        job_id=entry.job_id or "",
         fix="Nothing is lost: run the same request again and it goes on waiting for this job.",
     )
+
+
+class _Asking:
+    """Questions about one job, and what was noticed on the way."""
+
+    def __init__(self, provider: Provider, job_id: str, watch: Watcher) -> None:
+        if not job_id:
+            raise ValueError("there is no job id to ask for")
+        self.word = "under way"
+        self._provider = provider
+        self._job_id = job_id
+        self._watch = watch
+        self._odd_words: set[str] = set()
+        self._unknown = 0
+        self._in_trouble = False
+
+    async def once(self, ledger: "Ledger") -> tuple[JobStatus | None, float]:
+        """The job's status, None when there was no usable answer; and the seconds that the provider asked to wait."""
+        try:
+            status = await self._provider.query(self._job_id)
+        except JobUnknown:
+            self._unknown += 1
+            if self._unknown > UNKNOWN_TOLERATED:
+                raise
+            return None, 0
+        except ProviderBusy as error:
+            log.warning("asked too fast provider=%s job=%s", self._provider.name, self._job_id)
+            return None, asked_pause(error)
+        except ProviderUnavailable as error:
+            if not self._in_trouble:
+                log.warning(
+                    "no answer, asking on provider=%s job=%s error=%s", self._provider.name, self._job_id, error
+                )
+            self._in_trouble = True
+            await ledger.note_trouble(self._provider.name, self._provider.endpoint, error.message)
+            return None, asked_pause(error)
+        if self._in_trouble:
+            self._in_trouble = False
+            await ledger.note_health(self._provider.name, self._provider.endpoint)
+        self._unknown = 0
+        self.word = status.word
+        if status.odd and status.word not in self._odd_words:
+            self._odd_words.add(status.word)
+            log.warning("unknown status provider=%s job=%s word=%r", self._provider.name, self._job_id, status.word)
+        await self._watch(status)
+        return status, 0
+
+
+def _is_asked_by_another(entry: Entry, owner: str, planned: datetime | None, pace: Pace) -> bool:
+    """Whether another living run has planned the next question."""
+    if entry.next_poll_at is None or entry.owner == owner or entry.next_poll_at == planned:
+        return False
+    late = datetime.now(UTC) - entry.next_poll_at
+    # A plan far in the future was made by a clock that is wrong.
+    return -timedelta(seconds=2 * pace.longest) - GRACE < late < GRACE
+
+
+async def _is_being_archived(ledger: "Ledger", entry: Entry, owner: str) -> bool:
+    """Wait for another run that has found the render finished; False when it does not get it archived in time."""
+    if entry.state is not State.SUCCEEDED or entry.owner == owner:
+        return False
+    age = (datetime.now(UTC) - entry.updated_at).total_seconds()
+    try:
+        left = min(ARCHIVING_SECONDS, ARCHIVING_SECONDS - age)
+        return (await ledger.wait_change(entry.id, State.SUCCEEDED, deadline=max(0, left))).state is State.ARCHIVED
+    except StillRunning:
+        log.warning("taking over what was not archived key=%s owner=%s", entry.render_key, entry.owner)
+        return False
+
+
+async def _rest(ledger: "Ledger", entry: Entry, seconds: float, planned: datetime | None) -> None:
+    """Sleep until the next question, or until the ledger says that there is news."""
+    if seconds <= WATCH_SECONDS:
+        await asyncio.sleep(seconds)
+        return
+    if planned is not None:
+        await ledger.set_next_poll(entry.id, planned)
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        await asyncio.sleep(min(left, WATCH_SECONDS))
+        now = await ledger.get(entry.id)
+        is_brought_forward = planned is not None and now.next_poll_at is not None and now.next_poll_at < planned
+        if now.state is not entry.state or is_brought_forward:
+            return
 
 
 def pauses(pace: Pace) -> Iterator[float]:
@@ -99,24 +247,3 @@ def pauses(pace: Pace) -> Iterator[float]:
     while True:
         yield pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not a secret
         pause = min(pause * pace.growth, pace.longest)
-
-
-class _ProgressBar:
-    """The progress artifact of this run; a run that is called without Prefect has none."""
-
-    def __init__(self, description: str) -> None:
-        self._description = description
-        self._artifact_id: UUID | None = None
-        self._shown = -1.0
-
-    async def show(self, status: JobStatus) -> None:
-        percent = 100.0 if status.phase == "succeeded" else round((status.progress or 0) * 100, 1)
-        if FlowRunContext.get() is None or percent == self._shown:
-            return
-        self._shown = percent
-        if self._artifact_id is None:
-            self._artifact_id = await acreate_progress_artifact(
-                progress=percent, key=PROGRESS_KEY, description=self._description
-            )
-        else:
-            await aupdate_progress_artifact(self._artifact_id, progress=percent)

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import re
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,32 +14,32 @@ from pydantic import ValidationError
 
 from tasks.archive import ArchivedRender
 from tasks.blocks import load_store
+from tasks.delivery import Delivery
 from tasks.finished import FinishedVideo
 from tasks.inspect import Inspection
-from tasks.manifest import FileRecord, Manifest, delivery_prefix, media_records, price_of, speech_seconds_of
-from tasks.media import split_reference
-from tasks.models import RenderRequest
+from tasks.manifest import FileRecord, Manifest, delivery_prefix, price_of, speech_seconds_of
 from tasks.plan import RenderPlan
 from tasks.poster import write_poster
-from tasks.providers.base import MediaSet
 from tasks.settings import get_settings
 from tasks.showcase import show
+from tasks.staging import split_reference
 from tasks.storage import ObjectMissing, ObjectStore
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
+PUBLISHING_SECONDS = 60
 
 log = logging.getLogger("studio.publish")
 
 
 @task(name="archived already?", task_run_name="archived already?")
-async def find_finished(plans: Sequence[RenderPlan], request: RenderRequest) -> FinishedVideo | None:
-    """The archived video of the first plan that has one with these labels, under the title of this request.
+async def find_finished(plans: Sequence[RenderPlan], delivery: Delivery) -> FinishedVideo | None:
+    """The archived video of the first plan that has one with these labels, under the title of this delivery.
 
     None when there is none, or when a part of it is damaged or gone: it is then delivered anew from the original.
     """
     store = await load_store(get_settings().storage_block)
     for plan in plans:
-        key = f"{delivery_prefix(plan.render_key, request.labels)}/manifest.json"
+        key = f"{delivery_prefix(plan.render_key, delivery.labels)}/manifest.json"
         try:
             raw = await store.get_bytes(store.archive_bucket, key, limit=MANIFEST_LIMIT)
         except ObjectMissing:
@@ -50,9 +51,20 @@ async def find_finished(plans: Sequence[RenderPlan], request: RenderRequest) -> 
             continue
         if await _is_whole(store, manifest):
             return _linked(
-                store, manifest.model_copy(update={"title": request.title, "tags": request.tags}), again=True
+                store, manifest.model_copy(update={"title": delivery.title, "tags": delivery.tags}), again=True
             )
         log.warning("manifest without its files key=%s uri=%s", plan.render_key, manifest.video.uri)
+    return None
+
+
+@task(name="finished by another run?", task_run_name="finished by another run?")
+async def await_finished(plans: Sequence[RenderPlan], delivery: Delivery) -> FinishedVideo | None:
+    """Wait a while for the run that has archived this render to publish it; None when it does not."""
+    end = time.monotonic() + PUBLISHING_SECONDS
+    while time.monotonic() < end:
+        if finished := await find_finished.fn(plans, delivery):
+            return finished
+        await asyncio.sleep(1)
     return None
 
 
@@ -65,9 +77,8 @@ async def show_again(video: FinishedVideo) -> FinishedVideo:
 
 @task(name="publish", task_run_name="publish")
 async def publish_video(
-    request: RenderRequest,
+    delivery: Delivery,
     plan: RenderPlan,
-    media: MediaSet,
     record: ArchivedRender,
     inspection: Inspection,
     *,
@@ -75,23 +86,23 @@ async def publish_video(
 ) -> FinishedVideo:
     """Store the delivered file and its poster, then the manifest, which makes the delivery count; then show it."""
     store = await load_store(get_settings().storage_block)
-    prefix = delivery_prefix(plan.render_key, request.labels)
-    delivered = await _deliver(store, request, record, video, prefix)
+    prefix = delivery_prefix(plan.render_key, delivery.labels)
+    delivered = await _deliver(store, delivery, record, video, prefix)
     poster = await asyncio.to_thread(write_poster, video, video.with_name("poster.jpg"))
     await store.put_file(store.archive_bucket, f"{prefix}/poster.jpg", poster, content_type="image/jpeg")
     manifest = Manifest(
         render_key=plan.render_key,
-        title=request.title,
-        tags=request.tags,
+        title=delivery.title,
+        tags=delivery.tags,
         provider=record.provider,
         account=record.account,
         job_id=record.job_id,
         payload=plan.payload,
-        media=media_records(media),
+        media=delivery.media,
         original=FileRecord(uri=record.uri, sha256=record.sha256, size=record.size, etag=record.etag),
         video=delivered,
         poster=f"s3://{store.archive_bucket}/{prefix}/poster.jpg",
-        labels=request.labels,
+        labels=delivery.labels,
         seconds=inspection.seconds,
         speech_seconds=speech_seconds_of(record, plan),
         width=inspection.width,
@@ -111,9 +122,9 @@ async def publish_video(
 
 
 async def _deliver(
-    store: ObjectStore, request: RenderRequest, record: ArchivedRender, video: Path, prefix: str
+    store: ObjectStore, delivery: Delivery, record: ArchivedRender, video: Path, prefix: str
 ) -> FileRecord:
-    if not request.labels.visible:
+    if not delivery.labels.visible:
         return FileRecord(uri=record.uri, sha256=record.sha256, size=record.size, etag=record.etag)
     key = f"{prefix}/video.mp4"
     written = await store.put_file(store.archive_bucket, key, video, content_type="video/mp4")

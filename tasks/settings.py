@@ -1,9 +1,10 @@
 """The settings every step reads, from ``STUDIO_*`` environment variables; bounds and reasons beside each."""
 
+from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
 
-from pydantic import Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
@@ -13,6 +14,26 @@ def _default_home() -> Path:
     """The checkout's own folder, from whichever folder a command is given; else one in the current folder."""
     checkout = Path(__file__).resolve().parents[1]
     return checkout / ".studio" if (checkout / "pyproject.toml").exists() else Path(".studio")
+
+
+class Price(BaseModel):
+    """What a provider takes, as the operator knows it; parts that are not set cost nothing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    per_video: Decimal = Field(default=Decimal(0), ge=0)
+    per_second: Decimal = Field(default=Decimal(0), ge=0, description="Of speech.")
+    per_100_characters: Decimal = Field(default=Decimal(0), ge=0, description="Of a script.")
+    unit: str = Field(min_length=1, max_length=20, description="Currency or the provider's credit.")
+
+
+class Budget(BaseModel):
+    """Caps on what a provider may cost, in the unit of its prices; None means no cap."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    month: Decimal | None = Field(default=None, ge=0, description="Per calendar month, UTC.")
+    run: Decimal | None = Field(default=None, ge=0, description="Per run of a flow.")
 
 
 class StudioSettings(BaseSettings):
@@ -55,6 +76,9 @@ class StudioSettings(BaseSettings):
     submit_timeout_seconds: float = Field(
         default=120, gt=0, description="A submission without an answer for longer than this is ambiguous."
     )
+    busy_patience_seconds: float = Field(
+        default=300, ge=0, description="How long a render is offered again to a provider that does not accept it now."
+    )
     render_deadline_seconds: float = Field(
         default=3600, gt=0, description="Longest wait for one render; after it the run ends and says how to resume."
     )
@@ -63,6 +87,38 @@ class StudioSettings(BaseSettings):
     )
     link_hours: int = Field(
         default=168, ge=1, le=168, description="Life of the download links, in hours; S3 allows 7 days."
+    )
+
+    topview_block: str = Field(default="topview", description="Name of the TopView credentials block.")
+    topview_speed_field: str = Field(
+        default="",
+        pattern=r"^[A-Za-z]*$",
+        description="Field in which TopView is told the speaking rate; its name is not documented, so none is sent.",
+    )
+    topview_avatar4: bool = Field(
+        default=False, description="Allow mode avatar4, which TopView does not document for this endpoint."
+    )
+    mingyan_block: str = Field(default="mingyan", description="Name of the mingyan credentials block.")
+    prices: dict[str, Price] = Field(
+        default_factory=dict,
+        description='Prices by provider or provider/mode, such as {"topview/avatar1": {"per_second": "0.1", '
+        '"unit": "credits"}}.',
+    )
+    budgets: dict[str, Budget] = Field(
+        default_factory=dict, description='Caps by provider, such as {"topview": {"month": "500", "run": "20"}}.'
+    )
+    webhook_url: str = Field(
+        default="",
+        description="Address at which providers reach the studio's webhooks; empty: no notices are asked for.",
+    )
+    webhook_secret: SecretStr = Field(
+        default=SecretStr(""), description="Makes webhook addresses unguessable; any long random text."
+    )
+    unattended_minutes: float = Field(
+        default=10, gt=0, description="Minutes without any change after which a render counts as left behind."
+    )
+    reserved_hours: float = Field(
+        default=24, gt=0, description="Hours after which an intent that was never submitted is given up."
     )
 
     local_pool_size: int = Field(default=1, ge=1, le=64, description="Local renders at the same time on this machine.")

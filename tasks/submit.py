@@ -6,18 +6,28 @@ settled by looking at the provider, never by guessing and never by a second subm
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from prefect import task
 
-from tasks.errors import AmbiguousSubmit, LedgerConflict, ProviderBusy, ProviderRejected, StillRunning, StudioError
-from tasks.ledger import Entry, Intent, State
+from tasks.delivery import Delivery
+from tasks.errors import (
+    LedgerConflict,
+    ProviderBusy,
+    ProviderRejected,
+    ProviderUnavailable,
+    StillRunning,
+)
+from tasks.http import may_repeat_submit, patiently
+from tasks.ledger import Entry, Intent, Limits, State, StateConflict
 from tasks.ledger.opening import open_ledger
 from tasks.plan import RenderPlan
-from tasks.providers.base import MediaRole, MediaSet, Provider, SubmitOrder
-from tasks.providers.registry import get_provider
+from tasks.providers.base import MediaRole, MediaSet, Provider
+from tasks.registry import get_provider, provider_of, refuse_elsewhere
 from tasks.settings import get_settings
+from tasks.settle import ambiguous, look_and_settle, order_of
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
@@ -26,14 +36,16 @@ log = logging.getLogger("studio.submit")
 
 
 @task(name="reserve", task_run_name="reserve")
-async def reserve_intent(plan: RenderPlan, owner: str) -> Entry:
-    """Write down the intent to pay for this render, or find the one that is already there.
+async def reserve_intent(plan: RenderPlan, delivery: Delivery, owner: str) -> Entry:
+    """Write down the intent to pay for this render, within the budget, or find the one that is already there.
 
     Args:
         plan: what will be rendered.
+        delivery: how the video will be handed out, kept for whoever finishes it.
         owner: id of the flow run, for people who read the ledger.
 
     Raises:
+        BudgetExceeded: a cap would be broken; nothing was reserved.
         StudioError: an open submission exists under another account or endpoint.
     """
     intent = Intent(
@@ -41,33 +53,45 @@ async def reserve_intent(plan: RenderPlan, owner: str) -> Entry:
         provider=plan.provider,
         account=plan.account,
         endpoint=plan.endpoint,
+        mode=plan.mode,
         payload=plan.payload,
         estimate=plan.estimate.amount,
-        unit=plan.estimate.unit,
+        unit=plan.estimate.unit or None,
         title=plan.title,
         speech_seconds=plan.speech_seconds,
+        context=delivery.model_dump(mode="json"),
     )
+    budget = get_settings().budgets.get(plan.provider)
+    limits = Limits(month=budget.month, run=budget.run) if budget else Limits()
     async with open_ledger() as ledger:
-        entry, created = await ledger.reserve(intent, owner=owner)
+        entry, created = await ledger.reserve(intent, owner=owner, limits=limits)
         if entry.state is State.ARCHIVED:
             # Only called when the archive does not have it; the provider may still hold the result.
             log.warning("archived but no longer there key=%s location=%s", entry.render_key, entry.location)
             entry = await ledger.mark_archive_lost(entry.id, "no longer in the archive", owner=owner)
-    _refuse_elsewhere(plan, entry)
+    refuse_elsewhere(entry, plan.account, plan.endpoint)
     log.info("intent key=%s attempt=%s state=%s new=%s", entry.render_key, entry.attempt, entry.state, created)
     return entry
 
 
 @task(name="upload", task_run_name="upload")
 async def upload_inputs(plan: RenderPlan, media: MediaSet) -> dict[MediaRole, str]:
-    """Bring the media to the provider; content-addressed there, so a repeat is cheap."""
-    provider = get_provider(plan.provider)
+    """Bring the media to where the provider reads them."""
+    provider = await get_provider(plan.provider)
     return {role: await provider.upload(item) for role, item in media.items()}
 
 
 @task(name="submit", task_run_name="submit")
-async def submit_once(entry: Entry, inputs: dict[MediaRole, str], owner: str) -> Entry:
+async def submit_once(
+    entry: Entry, inputs: dict[MediaRole, str], owner: str, patience_seconds: float | None = None
+) -> Entry:
     """Submit a reserved render, or follow the submission that somebody else made for the same key.
+
+    Args:
+        entry: the intent.
+        inputs: the provider's references to the media.
+        owner: id of the flow run.
+        patience_seconds: how long to offer it again while the provider does not accept; None takes the setting.
 
     Returns:
         The ledger entry, submitted or further.
@@ -75,48 +99,116 @@ async def submit_once(entry: Entry, inputs: dict[MediaRole, str], owner: str) ->
     Raises:
         ProviderRejected: the provider refused for good; nothing was accepted.
         ProviderBusy: not accepted now; the intent stays reserved and the same request may be run again.
+        ProviderUnavailable: it could not be reached; the intent stays reserved.
         AmbiguousSubmit: nobody can tell whether it was accepted; a person must settle it.
     """
-    provider = get_provider(entry.provider)
+    provider = await provider_of(entry)
+    patience = get_settings().busy_patience_seconds if patience_seconds is None else patience_seconds
     async with open_ledger() as ledger:
-        while entry.state in {State.RESERVED, State.SUBMITTING, State.AMBIGUOUS}:
-            if entry.state is State.RESERVED:
-                entry = await _try_send(ledger, provider, entry, inputs, owner)
-            else:
-                entry = await _await_answer(ledger, provider, entry, owner)
-    return entry
+
+        async def offer() -> Entry:
+            current = await ledger.get(entry.id)
+            while current.state in {State.RESERVED, State.SUBMITTING, State.AMBIGUOUS}:
+                if current.state is State.RESERVED:
+                    current = await _try_send(ledger, provider, current, inputs, owner)
+                else:
+                    current = await _await_answer(ledger, provider, current, owner)
+            return current
+
+        # Between two tries the intent is only reserved, so a crash while waiting leaves no doubt behind.
+        return await patiently(may_repeat_submit, seconds=patience, first=2)(offer)
 
 
 async def _try_send(
     ledger: "Ledger", provider: Provider, entry: Entry, inputs: dict[MediaRole, str], owner: str
 ) -> Entry:
+    """One try at the paid call; what it leaves in the ledger is what is known afterwards."""
+    await _refuse_open_circuit(ledger, provider)
     try:
         entry = await ledger.mark_submitting(entry.id, owner, inputs=cast(dict[str, str], inputs))
     except LedgerConflict:
         return await ledger.get(entry.id)
     try:
         async with asyncio.timeout(get_settings().submit_timeout_seconds / 2):
+            await _make_sure_of_the_right(ledger, entry)
             job_id = await provider.submit(order_of(entry))
     except ProviderRejected as error:
-        await ledger.mark_failed(entry.id, str(error), charged=False, expected=State.SUBMITTING, owner=owner)
+        await _note(ledger.mark_failed(entry.id, str(error), charged=False, expected=State.SUBMITTING, owner=owner))
         raise
     except ProviderBusy as error:
-        await ledger.release(entry.id, str(error), owner=owner)
+        await _note(ledger.release(entry.id, str(error), owner=owner))
         raise
-    except (AmbiguousSubmit, TimeoutError) as error:
+    except (ProviderUnavailable, TimeoutError) as error:
         note = str(error) or "the provider did not answer in time"
-        await ledger.mark_ambiguous(entry.id, note, owner=owner)
-        raise _ambiguous(entry) from error
+        await ledger.note_trouble(provider.name, provider.endpoint, note)
+        if isinstance(error, ProviderUnavailable) and not error.sent:
+            await _note(ledger.release(entry.id, note, owner=owner))
+            raise
+        await _note(ledger.mark_ambiguous(entry.id, note, owner=owner))
+        raise ambiguous(entry) from error
+    entry = await _store(ledger, entry, job_id, owner)
+    await ledger.note_health(provider.name, provider.endpoint)
+    return entry
+
+
+async def _refuse_open_circuit(ledger: "Ledger", provider: Provider) -> None:
+    now = datetime.now(UTC)
+    breaker = await ledger.breaker(provider.name, provider.endpoint)
+    if breaker is not None and breaker.open_until is not None and breaker.is_open(now):
+        raise ProviderBusy(
+            f"{provider.name} has been in trouble {breaker.failures} times in a row, lastly: {breaker.reason} "
+            f"Nothing is sent to it until {breaker.open_until:%H:%M:%S} UTC.",
+            provider=provider.name,
+            retry_after=(breaker.open_until - now).total_seconds(),
+            fix="Run the request again after that; nothing was spent.",
+        )
+
+
+async def _make_sure_of_the_right(ledger: "Ledger", entry: Entry) -> None:
+    """Look once more, directly before the call: this process may have been asleep since it took the right."""
+    now = await ledger.get(entry.id)
+    age = (datetime.now(UTC) - entry.updated_at).total_seconds()
+    is_mine = (now.state, now.updated_at) == (State.SUBMITTING, entry.updated_at)
+    if not is_mine or age > get_settings().submit_timeout_seconds / 4:
+        raise ProviderUnavailable(
+            f"the right to submit {entry.render_key[:12]} was taken {age:.0f} s ago and is not used any more.",
+            provider=entry.provider,
+            sent=False,
+        )
+
+
+async def _note(change: Awaitable[Entry]) -> None:
+    """Make a change that others may have overtaken; the row then says more than this process knows."""
+    try:
+        await change
+    except StateConflict as conflict:
+        log.warning("overtaken key=%s state=%s", conflict.entry.render_key, conflict.actual)
+
+
+async def _store(ledger: "Ledger", entry: Entry, job_id: str, owner: str) -> Entry:
+    """Write down the job id; whatever hinders that is told loudly, with the id."""
     try:
         return await ledger.mark_submitted(entry.id, job_id, owner=owner)
-    except Exception:
-        log.critical(
-            "accepted but not stored provider=%s job_id=%s key=%s; settle it by hand with this job id",
-            entry.provider,
-            job_id,
-            entry.render_key,
-        )
+    except StateConflict as conflict:
+        if conflict.actual is State.AMBIGUOUS:
+            note = "the answer came late"
+            return await ledger.settle(entry.id, State.SUBMITTED, owner=owner, note=note, job_id=job_id)
+        _cry(entry, job_id)
         raise
+    except BaseException:
+        _cry(entry, job_id)
+        raise
+
+
+def _cry(entry: Entry, job_id: str) -> None:
+    log.critical(
+        "accepted but not stored provider=%s job_id=%s key=%s; settle it: studio settle %s --job-id %s",
+        entry.provider,
+        job_id,
+        entry.render_key,
+        entry.render_key[:12],
+        job_id,
+    )
 
 
 async def _await_answer(ledger: "Ledger", provider: Provider, entry: Entry, owner: str) -> Entry:
@@ -134,48 +226,7 @@ async def _await_answer(ledger: "Ledger", provider: Provider, entry: Entry, owne
             return await ledger.wait_change(entry.id, State.SUBMITTING, deadline=max(0, left))
         except StillRunning:
             log.warning("no answer in time, looking key=%s owner=%s", entry.render_key, entry.owner)
-    sighting = await provider.look_up(order_of(entry))
-    if sighting.seen == "unknown":
-        if entry.state is State.SUBMITTING:
-            await ledger.mark_ambiguous(entry.id, "no answer came, and the provider cannot tell", owner=owner)
-        raise _ambiguous(entry)
-    return await _settle(ledger, entry, sighting.job_id, owner)
-
-
-async def _settle(ledger: "Ledger", entry: Entry, job_id: str | None, owner: str) -> Entry:
-    """Write down what the look-up found: the job, or that the provider never had it."""
-    note = "looked up: accepted" if job_id else "looked up: the provider never had it"
-    if entry.state is State.AMBIGUOUS:
-        to: Literal[State.SUBMITTED, State.RESERVED] = State.SUBMITTED if job_id else State.RESERVED
-        return await ledger.settle(entry.id, to, owner=owner, note=note, job_id=job_id)
-    if job_id:
-        return await ledger.mark_submitted(entry.id, job_id, owner=owner)
-    return await ledger.release(entry.id, note, owner=owner)
-
-
-def _ambiguous(entry: Entry) -> AmbiguousSubmit:
-    return AmbiguousSubmit(
-        f"nobody knows whether {entry.provider} accepted render {entry.render_key}.",
-        provider=entry.provider,
-        fix="Run the request again to look once more, or look in the provider's console and settle it in the ledger; "
-        "it is never submitted again by itself.",
-    )
-
-
-def order_of(entry: Entry) -> SubmitOrder:
-    """The order that a ledger entry stands for."""
-    return SubmitOrder(
-        render_key=entry.render_key,
-        attempt=entry.attempt,
-        payload=entry.payload,
-        inputs=cast(dict[MediaRole, str], entry.inputs),
-    )
-
-
-def _refuse_elsewhere(plan: RenderPlan, entry: Entry) -> None:
-    if (entry.account, entry.endpoint) != (plan.account, plan.endpoint):
-        raise StudioError(
-            f"render {entry.render_key} is under way at {entry.endpoint} (account {entry.account}), "
-            f"but this studio now uses {plan.endpoint} (account {plan.account}).",
-            fix="Switch back to that account and endpoint to finish it, or cancel it in the ledger.",
-        )
+    settled = await look_and_settle(ledger, provider, entry, owner)
+    if settled.state is State.AMBIGUOUS:
+        raise ambiguous(settled)
+    return settled

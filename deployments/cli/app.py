@@ -20,6 +20,11 @@ COMMANDS = {
     "upload": ("deployments.cli.upload:upload", "Upload media to staging and print their addresses."),
     "open": ("deployments.cli.open:open_", "Print the links to the UI, a run and its video."),
     "render": ("deployments.cli.render:render", "Render one video and print where it is."),
+    "catalog": ("deployments.cli.catalog:catalog", "List the avatars, voices and captions of a provider."),
+    "costs": ("deployments.cli.costs:costs", "Show what renders cost, by month and account, and what the caps leave."),
+    "settle": ("deployments.cli.settle:settle", "Decide about renders of which nobody knows whether they are paid."),
+    "reconcile": ("deployments.cli.reconcile:reconcile", "Finish now what crashes and outages left behind."),
+    "smoke": ("deployments.cli.smoke:smoke", "Try one cheapest real render at a provider; asks before it spends."),
 }
 """Name, where it is, and the sentence shown in the list of commands."""
 

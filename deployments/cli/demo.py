@@ -1,39 +1,65 @@
-"""`studio demo`: start the studio, produce one real video from the bundled presenter, copy it out, stop."""
+"""`studio demo`: start the studio, produce one real video from the bundled presenter, copy it out, stop.
+
+For a paid provider the sandbox stands in: the whole path is real, and the video comes from the local renderer.
+"""
 
 import asyncio
+import tempfile
 import threading
-from typing import Annotated, Any
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from deployments.cli.console import Output, join_studio, run_command
 from deployments.cli.display import StartDisplay
-from infra.presenter import PRESENTER, SCRIPT
 from infra.studio.config import StudioConfig, load_config
-from infra.studio.lifecycle import launch, stop, wait_until_ready
+from infra.studio.lifecycle import launch, require_sandbox, stop, wait_until_ready, wait_until_taken_over
 from infra.studio.state import is_running
 
 DEADLINE_SECONDS = 1800
 
 
+class DemoProvider(StrEnum):
+    """Who renders the demo."""
+
+    LOCAL = "local"
+    TOPVIEW = "topview"
+    MINGYAN = "mingyan"
+
+
+_NAMES = {DemoProvider.TOPVIEW: "TopView", DemoProvider.MINGYAN: "mingyan"}
+
+
 def demo(
     *,
+    provider: Annotated[
+        DemoProvider, typer.Option(help="Who renders; topview and mingyan are played by the sandbox.")
+    ] = DemoProvider.LOCAL,
     keep_running: Annotated[bool, typer.Option("--keep-running", help="Leave the studio running.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Produce one real talking video through the whole path, from nothing."""
-    run_command(lambda output: _demo(output, load_config(), keep_running=keep_running), as_json=as_json)
+    sandbox = True if provider in _NAMES else None
+    run_command(
+        lambda output: _demo(output, load_config(sandbox=sandbox), provider, keep_running=keep_running),
+        as_json=as_json,
+    )
 
 
-def _demo(output: Output, config: StudioConfig, *, keep_running: bool) -> int:
+def _demo(output: Output, config: StudioConfig, provider: DemoProvider, *, keep_running: bool) -> int:
     started = not is_running(config.lock_file)
     if started:
         _start(output, config)
+    else:
+        require_sandbox(config, wait_until_taken_over(config, lambda _state: None))
     try:
-        return _produce(output, config)
+        return _produce(output, config, provider)
     finally:
         if started and not keep_running:
-            output.say("stopping the studio; `make up` starts it again and keeps it running.")
+            again = "make up SANDBOX=1" if config.sandbox else "make up"
+            output.say(f"stopping the studio; `{again}` starts it again and keeps it running.")
             stop(config)
 
 
@@ -47,25 +73,29 @@ def _start(output: Output, config: StudioConfig) -> None:
         raise
 
 
-def _produce(output: Output, config: StudioConfig) -> int:
+def _produce(output: Output, config: StudioConfig, provider: DemoProvider) -> int:
     join_studio(config)
     # Prefect reads the environment when it is imported.
-    from deployments.rendering import render_and_follow, report, save_copies  # noqa: PLC0415 - see above
+    from deployments.demo_request import demo_request  # noqa: PLC0415 - see above
+    from deployments.rendering import Rendered, render_and_follow, report, save_copies  # noqa: PLC0415 - see above
 
-    rendered = asyncio.run(render_and_follow(output, _request(), deadline_seconds=DEADLINE_SECONDS))
+    suffix = f"-{provider}" if provider in _NAMES else ""
+    video, manifest = config.root / f"demo{suffix}.mp4", config.root / f"demo{suffix}.json"
+
+    async def produce() -> Rendered:
+        with tempfile.TemporaryDirectory() as folder:
+            request = await demo_request(provider, Path(folder))
+            rendered = await render_and_follow(output, request, deadline_seconds=DEADLINE_SECONDS)
+        if rendered.succeeded:
+            await save_copies(rendered, video, manifest)
+        return rendered
+
+    rendered = asyncio.run(produce())
     code = report(output, rendered, followed=True)
+    output.result(sandbox=provider in _NAMES)
     if rendered.succeeded:
-        video, manifest = config.root / "demo.mp4", config.root / "demo.json"
-        asyncio.run(save_copies(rendered, video, manifest))
         output.say(f"\ncopies: {video} and {manifest}", style="bold")
         output.result(copies={"video": str(video), "manifest": str(manifest)})
+        if provider in _NAMES:
+            output.say(f"rendered by the sandbox, not by {_NAMES[provider]}; its costs are made up.")
     return code
-
-
-def _request() -> dict[str, Any]:
-    return {
-        "title": "Welcome to the studio",
-        "avatar": {"kind": "portrait", "image": str(PRESENTER)},
-        "speech": {"kind": "script", "text": SCRIPT.read_text(encoding="utf-8").strip()},
-        "tags": ["demo"],
-    }

@@ -10,10 +10,27 @@ from rich.markup import escape
 from rich.table import Table
 
 from deployments.cli.console import Output
+from infra.studio.config import StudioConfig
 from infra.studio.state import StudioState
 
 _MARKS = {"waiting": "[dim]·[/]", "ready": "[green]✓[/]", "failed": "[red]✗[/]", "stopped": "[dim]·[/]"}
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧"
+
+
+def addresses(config: StudioConfig, state: StudioState) -> dict[str, str]:
+    """Where a person or a program finds the studio, by words for people."""
+    facts = {
+        "Prefect UI": config.ui_url,
+        "Prefect API": config.api_url,
+        "S3": f"http://{config.s3_endpoint}",
+        "webhooks": config.webhook_address,
+    }
+    return facts | ({"sandbox": config.sandbox_address} if state.sandbox else {})
+
+
+def address_facts(config: StudioConfig, state: StudioState) -> dict[str, str]:
+    """The same for the JSON object."""
+    return dict(zip(("ui", "api", "s3", "webhooks", "sandbox"), addresses(config, state).values(), strict=False))
 
 
 class StartDisplay:

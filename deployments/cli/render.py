@@ -10,6 +10,7 @@ from deployments.cli.console import INTERRUPTED, Output, join_running_studio, ru
 from infra.studio.config import load_config
 
 FOLLOW_SECONDS = 6 * 3600
+AVATAR_KINDS = {"image": "portrait", "video": "clip", "avatar_id": "stock", "custom_avatar_id": "custom"}
 
 
 def render(
@@ -19,6 +20,8 @@ def render(
     *,
     image: Annotated[str | None, typer.Option(help="Portrait: file, s3://… or https://…")] = None,
     clip: Annotated[str | None, typer.Option(help="Clip of the presenter: file, s3://… or https://…")] = None,
+    avatar_id: Annotated[str | None, typer.Option(help="A stock avatar of the provider; see `studio catalog`.")] = None,
+    custom_avatar_id: Annotated[str | None, typer.Option(help="An avatar of your own account there.")] = None,
     script: Annotated[str | None, typer.Option(help="What is said.")] = None,
     script_file: Annotated[Path | None, typer.Option(help="Text file of what is said.")] = None,
     audio: Annotated[str | None, typer.Option(help="Recording of what is said: file, s3://… or https://…")] = None,
@@ -26,7 +29,7 @@ def render(
     voice: Annotated[str | None, typer.Option(help="Voice id.")] = None,
     speed: Annotated[float | None, typer.Option(help="Speaking rate, 1 is normal.")] = None,
     title: Annotated[str | None, typer.Option(help="Name of the video.")] = None,
-    provider: Annotated[str | None, typer.Option(help="auto or local.")] = None,
+    provider: Annotated[str | None, typer.Option(help="auto, local, topview or mingyan.")] = None,
     resolution: Annotated[str | None, typer.Option(help="At most source, 512p, 720p or 1080p; never enlarged.")] = None,
     fps: Annotated[int | None, typer.Option(help="24, 25 or 30.")] = None,
     label: Annotated[str | None, typer.Option(help="Text of the visible label.")] = None,
@@ -39,7 +42,7 @@ def render(
     if label and no_label:
         raise typer.BadParameter("Give --label or --no-label, not both.")
     flags = _flags(
-        avatar=_avatar(image, clip),
+        avatar=_avatar(image=image, video=clip, avatar_id=avatar_id, custom_avatar_id=custom_avatar_id),
         speech=_speech(script, script_file, audio, language=language, voice=voice, speed=speed),
         output=_flags(resolution=resolution, fps=fps),
         labels=_flags(text=label, visible=False if no_label else None),
@@ -65,12 +68,11 @@ def _render(output: Output, request_file: Path | None, flags: dict[str, Any], *,
     return report(output, rendered, followed=not detach)
 
 
-def _avatar(image: str | None, clip: str | None) -> dict[str, Any]:
-    if image and clip:
-        raise typer.BadParameter("Give --image or --clip, not both.")
-    if image:
-        return {"kind": "portrait", "image": image}
-    return {"kind": "clip", "video": clip} if clip else {}
+def _avatar(**given: str | None) -> dict[str, Any]:
+    chosen = _flags(**given)
+    if len(chosen) > 1:
+        raise typer.BadParameter("Give one of --image, --clip, --avatar-id and --custom-avatar-id.")
+    return {"kind": AVATAR_KINDS[next(iter(chosen))], **chosen} if chosen else {}
 
 
 def _speech(script: str | None, script_file: Path | None, audio: str | None, **how: Any) -> dict[str, Any]:

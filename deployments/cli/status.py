@@ -7,6 +7,7 @@ import psutil
 import typer
 
 from deployments.cli.console import Output, run_command, seconds_since
+from deployments.cli.display import address_facts
 from infra.studio.config import StudioConfig, load_config
 from infra.studio.lifecycle import current_state
 from infra.studio.prefect_api import call
@@ -40,15 +41,15 @@ def _status(output: Output) -> int:
         f"studio {state.phase}, up for {seconds_since(state.supervisor.created)}, home {config.root}", style="bold"
     )
     output.rows(["part", "state", "pid", "up", "memory", "restarts", "address"], [_part_row(part) for part in parts])
+    if state.sandbox:
+        output.say("\nTopView and mingyan are played by the sandbox.")
     if runs:
         output.say("")
         output.rows(["run", "state", "started", "seconds"], [_run_row(run) for run in runs])
     output.result(
         state=state.phase,
         home=str(config.root),
-        ui=config.ui_url,
-        api=config.api_url,
-        s3=f"http://{config.s3_endpoint}",
+        **address_facts(config, state),
         pid=state.supervisor.pid,
         parts=parts,
         runs=runs,

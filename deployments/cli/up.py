@@ -11,13 +11,14 @@ from typing import Annotated, Any
 import typer
 
 from deployments.cli.console import INTERRUPTED, Output, run_command
-from deployments.cli.display import StartDisplay
+from deployments.cli.display import StartDisplay, address_facts, addresses
 from infra.studio.config import StudioConfig, load_config
 from infra.studio.lifecycle import (
     AlreadyRunning,
     current_state,
     launch,
     probe_parts,
+    require_sandbox,
     stop,
     wait_until_ready,
     wait_until_taken_over,
@@ -35,6 +36,11 @@ def up(
         int | None, typer.Option(help="Port of the Prefect server and UI; remembered for the next start.")
     ] = None,
     s3_port: Annotated[int | None, typer.Option(help="S3 port of the object store; remembered.")] = None,
+    webhook_port: Annotated[int | None, typer.Option(help="Port for notices of providers; remembered.")] = None,
+    sandbox_port: Annotated[int | None, typer.Option(help="Port of the sandbox; remembered.")] = None,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Let a sandbox on this machine stand in for the paid providers.")
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when the studio is ready.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object when the studio is ready.")] = False,
 ) -> None:
@@ -42,9 +48,14 @@ def up(
 
     Ctrl-C stops it, all of it. With --detach it runs until `studio down`. State stays in the home folder.
     """
+    ports = {
+        "prefect_port": prefect_port,
+        "s3_port": s3_port,
+        "webhook_port": webhook_port,
+        "sandbox_port": sandbox_port,
+    }
     run_command(
-        lambda output: _up(output, load_config(prefect_port=prefect_port, s3_port=s3_port), detach=detach),
-        as_json=as_json,
+        lambda output: _up(output, load_config(sandbox=sandbox or None, **ports), detach=detach), as_json=as_json
     )
 
 
@@ -83,13 +94,13 @@ def _attach(output: Output, config: StudioConfig) -> int:
     output.say(f"a studio already runs in {config.root}.")
     with _stop_signals() as stopping, StartDisplay(output, stopping) as display:
         state = wait_until_taken_over(config, display.show)
-    wanted = {"prefect_port": config.prefect_port, "s3_port": config.s3_port}
-    if state.ports != wanted:
+    if state.ports != config.ports:
+        running = ", ".join(f"{name.removesuffix('_port')} {port}" for name, port in state.ports.items())
         raise StudioUnavailable(
-            f"the studio in {config.root} already runs on other ports: Prefect {state.ports.get('prefect_port')}, "
-            f"S3 {state.ports.get('s3_port')}.",
+            f"the studio in {config.root} already runs on other ports: {running}.",
             fix="Stop it first with `studio down`, or leave the ports out.",
         )
+    require_sandbox(config, state)
     troubles = {name: reason for name, reason in asyncio.run(probe_parts(config, state)).items() if reason}
     if troubles:
         told = "; ".join(f"{titles(config)[name]}: {reason}" for name, reason in troubles.items())
@@ -104,13 +115,13 @@ def _announce(output: Output, config: StudioConfig, state: StudioState, word: st
     output.say(
         f"\nstudio {word} in {state.seconds or 0:.1f} s" if word == "ready" else f"\nstudio {word}", style="bold"
     )
-    output.table("", {"Prefect UI": config.ui_url, "Prefect API": config.api_url, "S3": f"http://{config.s3_endpoint}"})
+    output.table("", addresses(config, state))
+    if state.sandbox:
+        output.say("TopView and mingyan are played by the sandbox: nothing is sent to them and nothing is paid.")
     output.result(
         state=word,
         home=str(config.root),
-        ui=config.ui_url,
-        api=config.api_url,
-        s3=f"http://{config.s3_endpoint}",
+        **address_facts(config, state),
         seconds=state.seconds,
         parts={name: part.seconds for name, part in state.parts.items()},
         pid=state.supervisor.pid,

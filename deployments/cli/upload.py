@@ -31,8 +31,8 @@ def _upload(output: Output, files: list[Path]) -> int:
 async def _stage(files: list[Path]) -> dict[str, str]:
     # Prefect reads the environment when it is imported.
     from tasks.blocks import load_store  # noqa: PLC0415 - see above
-    from tasks.media import stage_file  # noqa: PLC0415 - see above
     from tasks.settings import get_settings  # noqa: PLC0415 - see above
+    from tasks.staging import stage_file  # noqa: PLC0415 - see above
 
     store = await load_store(get_settings().storage_block)
     return {str(path): await stage_file(store, path) for path in files}

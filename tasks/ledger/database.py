@@ -121,6 +121,16 @@ class Database:
             ) from error
 
 
+def is_missing(url: str) -> bool:
+    """Whether the address names a file that nobody has made yet.
+
+    Raises:
+        StudioUnavailable: the address is none.
+    """
+    checked = _checked(url)
+    return checked.get_backend_name() == "sqlite" and not Path(checked.database or "").exists()
+
+
 def _checked(url: str) -> URL:
     try:
         parsed = make_url(url)

@@ -1,11 +1,13 @@
-"""What the ledger takes and gives: frozen records of rows, events and sums."""
+"""What the ledger takes and gives: frozen records of rows, events, sums and caps, and its refusals."""
 
+from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from tasks.errors import LedgerConflict
+from tasks.errors import LedgerConflict, StudioError
 from tasks.ledger.states import OPEN, State
 
 
@@ -23,6 +25,10 @@ class Intent(_Record):
     mode: str = Field("", max_length=40, description="The provider's quality or speed class, where it has some.")
     payload: dict[str, JsonValue] = Field(default_factory=dict, description="The provider's canonical payload.")
     inputs: dict[str, str] = Field(default_factory=dict, description="References to the uploaded media, by role.")
+    context: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="What is needed to finish the video without asking anybody: the request and the media records.",
+    )
     estimate: Decimal | None = Field(None, ge=0, description="Probable cost; None means that the price is unknown.")
     unit: str | None = Field(None, max_length=20, description="Currency or credit of estimate and charge.")
     title: str = Field("", max_length=200)
@@ -95,6 +101,69 @@ class CostLine(_Record):
     unassigned: Decimal = Field(description="Said by the provider and not assigned to any submission.")
 
 
+class Limits(_Record):
+    """The most that a reservation may bring one account to, in the unit of the intent; None means no cap."""
+
+    month: Decimal | None = Field(None, ge=0, description="For everybody together, in this UTC calendar month.")
+    run: Decimal | None = Field(None, ge=0, description="For the flow run or batch that reserves.")
+
+
+class Committed(_Record):
+    """What one account has spent this UTC calendar month or may still have to pay for what is under way."""
+
+    provider: str
+    account: str
+    unit: str = Field(description="Empty when the rows name none.")
+    amount: Decimal
+
+
+class Breaker(_Record):
+    """The record of a provider's endpoint that is in trouble; there is none while all is well."""
+
+    provider: str
+    endpoint: str
+    failures: int = Field(ge=1, description="Troubles without a success between them.")
+    opened_at: AwareDatetime | None = Field(description="When it opened first since it was last healthy.")
+    open_until: AwareDatetime | None = Field(description="From then on the next call is a trial.")
+    reason: str = Field(description="The latest trouble, for people.")
+
+    def is_open(self, now: datetime) -> bool:
+        """Whether calls are to be left out at this moment."""
+        return self.open_until is not None and now < self.open_until
+
+
+class BudgetExceeded(StudioError):
+    """The reservation would break a cap, or nobody can tell whether it would; nothing was reserved.
+
+    Args:
+        intent: what was to be reserved.
+        cap: which cap.
+        limit: its amount, in the unit of the intent.
+        committed: what it has to cover already.
+    """
+
+    def __init__(self, intent: Intent, cap: Literal["month", "run"], limit: Decimal, committed: Decimal) -> None:
+        unit = intent.unit or "(no unit)"
+        span = "this month" if cap == "month" else "in this run"
+        wait = "wait for the next month" if cap == "month" else "split the work into more runs"
+        unknown = intent.estimate is None
+        price = "nobody knows what this render would cost" if unknown else f"this render would cost {_plain(intent)}"
+        super().__init__(
+            f"{intent.provider} (account {intent.account}) may cost at most {limit.normalize():f} {unit} {span}: "
+            f"{committed.normalize():f} {unit} are committed, and {price}.",
+            fix="Set its price in STUDIO_PRICES, choose another provider, or take the cap out of STUDIO_BUDGETS."
+            if unknown
+            else f"Raise STUDIO_BUDGETS, {wait}, or choose another provider.",
+        )
+        self.provider = intent.provider
+        self.account = intent.account
+        self.cap = cap
+        self.limit = limit
+        self.unit = intent.unit
+        self.committed = committed
+        self.estimate = intent.estimate
+
+
 class StateConflict(LedgerConflict):
     """The row is in another state than the change expected; nothing was changed."""
 
@@ -109,3 +178,7 @@ class StateConflict(LedgerConflict):
     def actual(self) -> State:
         """The state that the row really has."""
         return self.entry.state
+
+
+def _plain(intent: Intent) -> str:
+    return f"{(intent.estimate or Decimal(0)).normalize():f} {intent.unit or ''}".rstrip()

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -11,9 +11,13 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasks.errors import StillRunning
+from tasks.ledger import finding
+from tasks.ledger.breakers import find_breaker
+from tasks.ledger.budget import sum_committed
 from tasks.ledger.costs import sum_costs
 from tasks.ledger.database import Database
-from tasks.ledger.models import CostLine, Entry, Event
+from tasks.ledger.hints import list_hints
+from tasks.ledger.models import Breaker, Committed, CostLine, Entry, Event
 from tasks.ledger.rows import find_entry, find_latest
 from tasks.ledger.schema import events, submissions
 from tasks.ledger.states import State
@@ -40,6 +44,29 @@ class LedgerReader:
     async def find(self, render_key: str) -> Entry | None:
         """Read the latest attempt at a render."""
         return await self._database.read(lambda connection: find_latest(connection, render_key))
+
+    async def find_order(self, provider: str, order_id: str) -> Entry | None:
+        """The attempt that an order id names: the first 24 digits of the render key, a hyphen and the attempt."""
+        query = finding.select_order(provider, order_id)
+        return None if query is None else next(iter(await self._entries(query)), None)
+
+    async def find_job(self, provider: str, job_id: str) -> Entry | None:
+        """The submission that got a job id; the latest where several endpoints gave the same."""
+        return next(iter(await self._entries(finding.select_job(provider, job_id))), None)
+
+    async def matching(self, prefix: str, *, limit: int = 100) -> list[Entry]:
+        """Latest attempts of the renders whose key begins with at least 6 hex digits; ``ValueError`` on others."""
+        return await self._entries(finding.select_matching(prefix, limit))
+
+    async def in_states(
+        self, states: Collection[State], *, provider: str | None = None, limit: int = 1000
+    ) -> list[Entry]:
+        """Rows in some states, the longest untouched first."""
+        return await self._entries(finding.select_in_states(states, provider, limit))
+
+    async def unattended(self, older_than: timedelta, *, limit: int = 1000) -> list[Entry]:
+        """Unfinished rows that nobody has touched for a while and nobody means to poll soon, oldest first."""
+        return await self._entries(finding.select_unattended(self._clock() - older_than, limit))
 
     async def stale(self, state: State, older_than: timedelta, *, limit: int = 1000) -> list[Entry]:
         """Rows that have been in a state for longer than a while, oldest first."""
@@ -81,6 +108,18 @@ class LedgerReader:
     async def costs(self, *, since: datetime | None = None) -> list[CostLine]:
         """Costs by month, provider, account and unit, with what no submission explains."""
         return await self._database.read(lambda connection: sum_costs(connection, since))
+
+    async def committed(self, provider: str) -> list[Committed]:
+        """What counts against the monthly cap of each account of a provider now, by unit."""
+        return await self._database.read(lambda connection: sum_committed(connection, provider, self._clock()))
+
+    async def hints(self, provider: str, order_id: str) -> list[str]:
+        """Job ids that notices named for an order, oldest first."""
+        return await self._database.read(lambda connection: list_hints(connection, provider, order_id))
+
+    async def breaker(self, provider: str, endpoint: str) -> Breaker | None:
+        """The circuit breaker of an endpoint; None while nothing is wrong."""
+        return await self._database.read(lambda connection: find_breaker(connection, provider, endpoint))
 
     async def wait_change(self, entry_id: UUID, since: State, *, deadline: float) -> Entry:
         """Wait until a row has left a state: for the loser of a race, who must not submit.

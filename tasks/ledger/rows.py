@@ -1,10 +1,11 @@
 """Statements on the ledger's tables, each run inside a transaction of the caller."""
 
 from datetime import datetime
+from hashlib import sha256
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import Table, exists, insert, select
+from sqlalchemy import ColumnElement, Table, and_, exists, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -21,6 +22,19 @@ def insert_or(connection: AsyncConnection, table: Table) -> DialectInsert:
     if connection.dialect.name == "postgresql":
         return postgresql.insert(table)
     return sqlite.insert(table)
+
+
+async def wait_turn(connection: AsyncConnection, *names: str) -> None:
+    """Let only one transaction at a time go on for these names, until it ends."""
+    # On SQLite a write transaction is alone anyway.
+    if connection.dialect.name == "postgresql":
+        number = int.from_bytes(sha256("\x1f".join(names).encode()).digest()[:8], "big", signed=True)
+        await connection.execute(select(func.pg_advisory_xact_lock(number)))
+
+
+def key_begins(prefix: str) -> ColumnElement[bool]:
+    """Whether the render key begins with some hex digits; a range, as no index serves LIKE on both databases."""
+    return and_(submissions.c.render_key >= prefix, submissions.c.render_key < prefix + "g")
 
 
 async def find_entry(connection: AsyncConnection, entry_id: UUID) -> Entry:

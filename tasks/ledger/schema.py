@@ -23,7 +23,7 @@ from sqlalchemy import (
 from tasks.ledger.columns import FreeText, Money, UtcDateTime
 from tasks.ledger.states import OPEN, State
 
-REVISION = "0001"
+REVISION = "0002"
 """The migration that these tables are at; ``Ledger.open`` brings older databases to it."""
 
 metadata = MetaData(
@@ -41,7 +41,8 @@ def _one_of(states: Iterable[State]) -> str:
     return "state IN (" + ", ".join(f"'{state}'" for state in sorted(states)) + ")"
 
 
-_OPEN = text(_one_of(OPEN))
+IS_OPEN = text(_one_of(OPEN))
+"""Condition of the partial indexes; a query that repeats it word for word can use them."""
 _HAS_JOB = text("job_id IS NOT NULL")
 _HAS_POLL = text("next_poll_at IS NOT NULL")
 
@@ -59,6 +60,7 @@ submissions = Table(
     Column("job_id", FreeText),
     Column("payload", JSON, nullable=False),
     Column("inputs", JSON, nullable=False),
+    Column("context", JSON, nullable=False, server_default=text("'{}'")),
     Column("estimate", Money),
     Column("unit", String(20)),
     Column("charged", Boolean),
@@ -80,7 +82,7 @@ submissions = Table(
     CheckConstraint(_one_of(State), name="state"),
     CheckConstraint("job_id IS NOT NULL OR state NOT IN ('submitted', 'succeeded', 'archived')", name="has_job"),
     CheckConstraint("location IS NOT NULL OR state <> 'archived'", name="has_location"),
-    Index("uq_submissions_open_render_key", "render_key", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("uq_submissions_open_render_key", "render_key", unique=True, sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
     Index(
         "uq_submissions_job",
         "provider",
@@ -91,7 +93,7 @@ submissions = Table(
         postgresql_where=_HAS_JOB,
     ),
     Index("ix_submissions_job_id", "job_id", sqlite_where=_HAS_JOB, postgresql_where=_HAS_JOB),
-    Index("ix_submissions_provider_state", "provider", "state", sqlite_where=_OPEN, postgresql_where=_OPEN),
+    Index("ix_submissions_provider_state", "provider", "state", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
     Index("ix_submissions_state_updated_at", "state", "updated_at"),
     Index("ix_submissions_updated_at", "updated_at"),
     Index("ix_submissions_next_poll_at", "next_poll_at", sqlite_where=_HAS_POLL, postgresql_where=_HAS_POLL),
@@ -100,6 +102,7 @@ submissions = Table(
     # Serves the caps on what one run and one month may spend.
     Index("ix_submissions_reserved_by", "reserved_by"),
     Index("ix_submissions_provider_created_at", "provider", "created_at"),
+    Index("ix_submissions_provider_submitted_at", "provider", "submitted_at"),
 )
 
 events = Table(
@@ -128,6 +131,26 @@ charges = Table(
     Column("unit", String(20), nullable=False),
     Column("submission_id", Uuid, ForeignKey("submissions.id"), index=True),
     Column("note", JSON, nullable=False),
+)
+
+hints = Table(
+    "hints",
+    metadata,
+    Column("provider", String(40), primary_key=True),
+    Column("order_id", String(64), primary_key=True),
+    Column("job_id", FreeText, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+breakers = Table(
+    "breakers",
+    metadata,
+    Column("provider", String(40), primary_key=True),
+    Column("endpoint", String(500), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("opened_at", UtcDateTime),
+    Column("open_until", UtcDateTime),
+    Column("reason", FreeText, nullable=False),
 )
 
 restarts = Table(

@@ -34,8 +34,9 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
         # Back to reserved only when the submission surely never left, or the provider said "not now".
         _S: frozenset({_R, State.SUBMITTED, State.FAILED, State.AMBIGUOUS}),
         State.SUBMITTED: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED}),
-        # Failed when the provider dropped the result before it could be archived.
-        State.SUCCEEDED: frozenset({State.ARCHIVED, State.FAILED}),
+        # Failed when the provider dropped the result before it could be archived; cancelled when a person gives up a
+        # result that never decodes.
+        State.SUCCEEDED: frozenset({State.ARCHIVED, State.FAILED, State.CANCELLED}),
         # Back to succeeded when the archive lost or retired the video.
         State.ARCHIVED: frozenset({State.SUCCEEDED}),
         State.AMBIGUOUS: frozenset({_R, State.SUBMITTED, State.CANCELLED}),

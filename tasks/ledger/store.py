@@ -13,15 +13,19 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasks.errors import LedgerConflict
+from tasks.ledger.breakers import close_breaker, count_trouble
 from tasks.ledger.costs import record_charge
 from tasks.ledger.database import Database
-from tasks.ledger.models import Charge, Entry, Intent, StateConflict
+from tasks.ledger.hints import add_hint
+from tasks.ledger.models import Breaker, Charge, Entry, Intent, Limits, StateConflict
 from tasks.ledger.reading import LedgerReader, utc_now
-from tasks.ledger.rows import add_event, find_entry, find_latest, insert_or, was_made
+from tasks.ledger.reserving import insert_reservation
+from tasks.ledger.rows import add_event, find_entry, insert_or, was_made
 from tasks.ledger.schema import restarts, submissions
 from tasks.ledger.states import State, is_allowed
 from tasks.ledger.upgrade import upgrade
 
+_NO_LIMITS = Limits()
 _GIVES_A_RIGHT = frozenset({State.RESERVED, State.SUBMITTING})
 """States whose second taker must be refused even if it asks for the very same."""
 
@@ -67,40 +71,29 @@ class Ledger(LedgerReader):
     ) -> None:
         await self.close()
 
-    async def reserve(self, intent: Intent, *, owner: str) -> tuple[Entry, bool]:
+    async def reserve(self, intent: Intent, *, owner: str, limits: Limits = _NO_LIMITS) -> tuple[Entry, bool]:
         """Reserve a render before anything is uploaded or paid.
+
+        Args:
+            intent: what is to be submitted.
+            owner: flow run or batch; the cap of a run counts what was reserved under this name.
+            limits: caps that a new row must keep, however many processes reserve at once.
 
         Returns:
             The row that holds the render key, and whether this call made it. Of many racing callers exactly
             one is told True. A failed or cancelled render is reserved again as its next attempt.
+
+        Raises:
+            BudgetExceeded: a cap would be broken, or the cost is unknown and there is a cap; nothing was reserved.
         """
         if (held := await self.find(intent.render_key)) and held.is_open:
             return held, False
         entry_id, change_id = uuid4(), uuid4()
 
         async def work(connection: AsyncConnection) -> Entry:
-            latest = await find_latest(connection, intent.render_key)
-            if latest and latest.is_open:
-                return latest
-            now = self._clock()
-            values = intent.model_dump() | {
-                "id": entry_id,
-                "attempt": latest.attempt + 1 if latest else 1,
-                "state": State.RESERVED,
-                "reason": "",
-                "owner": owner,
-                "reserved_by": owner,
-                "created_at": now,
-                "updated_at": now,
-            }
-            statement = insert_or(connection, submissions).values(values).on_conflict_do_nothing()
-            row = (await connection.execute(statement.returning(*submissions.c))).mappings().first()
-            if row is None:
-                # Lost to a row that was committed after the look above.
-                return await _held(connection, intent.render_key)
-            entry = Entry.model_validate(dict(row))
-            await add_event(connection, entry, None, change_id=change_id, at=now, note={})
-            return entry
+            return await insert_reservation(
+                connection, intent, limits, owner=owner, entry_id=entry_id, change_id=change_id, now=self._clock()
+            )
 
         entry = await self._database.write(work)
         return entry, entry.id == entry_id
@@ -171,13 +164,30 @@ class Ledger(LedgerReader):
         owner: str,
         note: str,
         job_id: str | None = None,
+        charged: bool | None = None,
     ) -> Entry:
-        """Settle an ambiguous row by what a look-up or a person found: accepted as a job, resubmit, or abandon."""
+        """Settle an ambiguous row by what a look-up or a person found: accepted as a job, resubmit, or abandon.
+
+        Args:
+            entry_id: the row.
+            to: what was found.
+            owner: who settles it.
+            note: how it was found, for people.
+            job_id: the provider's id, exactly with ``SUBMITTED``.
+            charged: whether it cost money, for ``CANCELLED`` only; None means that nobody knows.
+
+        Raises:
+            LedgerConflict: another submission at the same endpoint has this job id.
+        """
         if (to is State.SUBMITTED) != (job_id is not None):
             raise ValueError("a job id goes with submitted, and with nothing else")
+        if charged is not None and to is not State.CANCELLED:
+            raise ValueError("whether it cost money is said when it is abandoned")
         values: dict[str, Any] = {"reason": note}
         if job_id is not None:
             values |= {"job_id": job_id, "submitted_at": self._clock()}
+        if charged is not None:
+            values |= {"charged": charged}
         return await self._change(entry_id, State.AMBIGUOUS, to, values, owner=owner)
 
     async def set_next_poll(self, entry_id: UUID, at: datetime) -> None:
@@ -192,6 +202,24 @@ class Ledger(LedgerReader):
     async def record_charge(self, charge: Charge) -> None:
         """Note money that a provider says it took; assigned to a submission now, later, or shown as unassigned."""
         await self._database.write(lambda connection: record_charge(connection, charge))
+
+    async def note_hint(self, provider: str, order_id: str, job_id: str) -> None:
+        """Keep a job id that a notice named, if the ledger knows the order; at most 20 per order."""
+        now = self._clock()
+        await self._database.write(lambda connection: add_hint(connection, provider, order_id, job_id, now))
+
+    async def note_trouble(self, provider: str, endpoint: str, reason: str) -> Breaker:
+        """Count one more call in a row that failed for no fault of its own; from the fifth on the breaker opens.
+
+        A trouble whose commit answer is lost may count twice, which opens the breaker a little early.
+        """
+        now = self._clock()
+        return await self._database.write(lambda connection: count_trouble(connection, provider, endpoint, reason, now))
+
+    async def note_health(self, provider: str, endpoint: str) -> None:
+        """Close the breaker; a mere look while nothing is wrong."""
+        if await self.breaker(provider, endpoint):
+            await self._database.write(lambda connection: close_breaker(connection, provider, endpoint))
 
     async def count_restart(self, flow_run_id: str) -> int:
         """Count one more restart of a flow run and return how many there were."""
@@ -242,8 +270,12 @@ class Ledger(LedgerReader):
 
 
 def _end(reason: str, charged: bool | None, before: State) -> dict[str, Any]:  # noqa: FBT001 - private, three facts
-    # What was only reserved never left, so it cannot have cost anything.
-    return {"reason": reason, "charged": False if before is State.RESERVED else charged, "next_poll_at": None}
+    values: dict[str, Any] = {"reason": reason, "next_poll_at": None}
+    if before is State.RESERVED:
+        # It never left, so it cost nothing, unless a person who had it submitted again says otherwise.
+        return values | {"charged": bool(charged)}
+    # Who does not know takes nothing back from a provider that said so.
+    return values if charged is None else values | {"charged": charged}
 
 
 def _is_repeat(actual: Entry, to: State, values: Mapping[str, Any]) -> bool:
@@ -260,10 +292,3 @@ def _note(values: Mapping[str, Any]) -> dict[str, JsonValue]:
         for name, value in values.items()
         if not name.endswith("_at")
     }
-
-
-async def _held(connection: AsyncConnection, render_key: str) -> Entry:
-    entry = await find_latest(connection, render_key)
-    if entry is None:
-        raise LedgerConflict(f"render {render_key[:12]} was reserved and removed meanwhile.", fix="Try again.")
-    return entry

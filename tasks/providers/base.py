@@ -3,7 +3,8 @@
 Nothing here knows Prefect, the ledger or the archive: those belong to the steps that call a provider.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Literal, Protocol
@@ -57,6 +58,8 @@ class SubmitOrder(_Fact):
     attempt: int
     payload: dict[str, JsonValue] = Field(description="The provider's canonical payload, media as sha256 digests.")
     inputs: dict[MediaRole, str] = Field(description="The provider's own references to the uploaded media.")
+    sent_at: datetime | None = Field(None, description="Moment before which it surely was not submitted.")
+    notice_url: str = Field("", description="Where the provider may tell that the job ended; empty for nowhere.")
 
     @property
     def order_id(self) -> str:
@@ -84,6 +87,17 @@ class JobStatus(_Fact):
     result: ResultFile | None = Field(None, description="Set when the phase is succeeded.")
     reason: str = Field("", description="Why it failed, in the provider's words.")
     charged: bool | None = Field(None, description="Whether a failed job cost money; None means unknown.")
+    cost: Decimal | None = Field(None, description="What a finished job cost, where the provider says it.")
+    cost_unit: str = Field("", description="Unit of the cost.")
+
+
+class SeenCharge(_Fact):
+    """Money that the provider's own books say it took."""
+
+    job_id: str
+    at: datetime
+    amount: Decimal
+    unit: str
 
 
 class Pace(_Fact):
@@ -127,26 +141,46 @@ class Provider(Protocol):
         """The canonical payload: exactly what decides how the video looks and sounds, media as sha256 digests."""
         ...
 
+    def mode(self, request: RenderRequest) -> str:
+        """The provider's quality or speed class that the request asks for; empty where there is only one."""
+        ...
+
     async def upload(self, media: ProbedMedia) -> str:
-        """Bring one media file to the provider; content-addressed, so a repeat is cheap. Returns its reference."""
+        """Bring one media file to where the provider reads it, and return its reference there."""
         ...
 
     async def submit(self, order: SubmitOrder) -> str:
-        """Start the render and return the job id.
+        """Start the render, in one try, and return the job id.
 
         Raises:
             ProviderRejected: refused for good, nothing accepted.
             ProviderBusy: not accepted now.
-            AmbiguousSubmit: the order left and no answer came.
+            ProviderUnavailable: no usable answer; ``sent`` says whether it may have been accepted.
         """
         ...
 
-    async def look_up(self, order: SubmitOrder) -> Sighting:
-        """Look whether an order that got no answer was accepted."""
+    async def look_up(self, order: SubmitOrder, hints: Sequence[str]) -> Sighting:
+        """Look whether an order that got no answer was accepted.
+
+        Args:
+            order: what was submitted.
+            hints: job ids that notices named for this order; anybody may have sent them.
+        """
         ...
 
     async def query(self, job_id: str) -> JobStatus:
-        """Ask how a job is."""
+        """Ask how a job is, in one try.
+
+        Raises:
+            JobUnknown: the provider does not know the job.
+            ProviderRejected: the question is refused, for example for the key.
+            ProviderBusy: asked too fast.
+            ProviderUnavailable: no usable answer.
+        """
+        ...
+
+    async def charges(self, since: datetime) -> list[SeenCharge]:
+        """What the provider's books say it took since then; empty where it has none to read."""
         ...
 
     def read_result(self, result: ResultFile, offset: int = 0) -> AsyncIterator[bytes]:
@@ -154,5 +188,7 @@ class Provider(Protocol):
 
         Raises:
             ResultExpired: the link is dead; query again.
+            FetchRefused: the link leads where nothing may be fetched from.
+            ProviderUnavailable: the stream broke; it may go on from where it stopped.
         """
         ...

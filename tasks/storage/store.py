@@ -61,7 +61,9 @@ class ObjectStore:
         self.staging_days = staging_days
         self._calls = Calls(endpoint, retry_seconds)
         self._client = S3Client(endpoint, access_key, secret_key, secure=secure, region=region, http_client=make_pool())
-        public = urlsplit(public_endpoint or f"{'https' if secure else 'http'}://{endpoint}")
+        self.public_address = public_endpoint or f"{'https' if secure else 'http'}://{endpoint}"
+        """Where the links of ``presign_get`` lead."""
+        public = urlsplit(self.public_address)
         # A link is signed for one host and cannot be rewritten afterwards; this client never connects.
         self._signer = S3Client(public.netloc, access_key, secret_key, secure=public.scheme == "https", region=region)
         self._conditional: set[str] = set()

@@ -5,12 +5,14 @@ from typing import Any
 from prefect import Task
 
 from flows import render_video as recipe
+from tasks import accept, handout
 from tasks.request import read_request
 from tasks.scratch import scratch_folder
 
-for _name, _step in list(vars(recipe).items()):
-    if isinstance(_step, Task):
-        setattr(recipe, _name, _step.fn)
+for _module in (recipe, accept, handout):
+    for _name, _step in list(vars(_module).items()):
+        if isinstance(_step, Task):
+            setattr(_module, _name, _step.fn)
 
 
 async def produce(*, request: dict[str, Any], owner: str) -> bool:

@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
+from decimal import Decimal
 
-from tasks.ledger import Intent
+from tasks.ledger import BudgetExceeded, Intent, Limits
 from tasks.ledger.store import Ledger
 
 
@@ -25,6 +26,30 @@ async def race(url: str, render_key: str, callers: int) -> None:
             say("created" if created else "lost", entry.id)
 
         await asyncio.gather(*(call(number) for number in range(callers)))
+
+
+async def spend(url: str, first: int, renders: int, limits: Limits) -> None:
+    """Reserve many renders of 1.1 credits each at once within caps; print one line per render."""
+    async with await Ledger.open(url) as ledger:
+
+        async def call(number: int) -> None:
+            priced = intent(f"{number:064x}").model_copy(update={"estimate": Decimal("1.1"), "unit": "credits"})
+            try:
+                await ledger.reserve(priced, owner="batch", limits=limits)
+            except BudgetExceeded as error:
+                say("refused", error.cap)
+            else:
+                say("reserved")
+
+        await asyncio.gather(*(call(number) for number in range(first, first + renders)))
+
+
+async def trouble(url: str, times: int) -> None:
+    """Note many troubles at once; print what each found."""
+    async with await Ledger.open(url) as ledger:
+        found = await asyncio.gather(*(ledger.note_trouble("local", "file:test", "no answer") for _ in range(times)))
+        for breaker in found:
+            say(breaker.failures, breaker.open_until)
 
 
 async def work_for_ever(url: str) -> None:
@@ -49,6 +74,10 @@ def main() -> None:
     job, url, *rest = sys.argv[1:]
     if job == "race":
         asyncio.run(race(url, rest[0], int(rest[1])))
+    elif job == "spend":
+        asyncio.run(spend(url, int(rest[0]), int(rest[1]), Limits.model_validate_json(rest[2])))
+    elif job == "trouble":
+        asyncio.run(trouble(url, int(rest[0])))
     elif job == "work":
         asyncio.run(work_for_ever(url))
     else:

@@ -120,7 +120,7 @@ CHANGES: list[tuple[State, State, Step]] = [
             State.CANCELLED,
             lambda ledger, row, before=before: ledger.mark_cancelled(row.id, "why", charged=None, expected=before),
         )
-        for before in (State.RESERVED, State.SUBMITTED)
+        for before in (State.RESERVED, State.SUBMITTED, State.SUCCEEDED)
     ],
 ]
 
@@ -266,6 +266,10 @@ async def test_one_job_id_belongs_to_one_submission(ledger: Ledger) -> None:
     with pytest.raises(LedgerConflict, match="job-7 already belongs"):
         await ledger.mark_submitted(second.id, "job-7")
     assert (await ledger.get(second.id)).state == State.SUBMITTING
+    lost = await brought_to(ledger, State.AMBIGUOUS)
+    with pytest.raises(LedgerConflict, match="job-7 already belongs"):
+        await ledger.settle(lost.id, State.SUBMITTED, owner="p", note="a wrong id", job_id="job-7")
+    assert await ledger.get(lost.id) == lost
 
 
 async def test_facts_survive_the_round_trip(ledger: Ledger) -> None:
@@ -273,6 +277,7 @@ async def test_facts_survive_the_round_trip(ledger: Ledger) -> None:
     intent = an_intent(
         payload={"text": "你好 \U0001f600 \x00 \ud800", "nested": [1, 2.5, None, {"a": True}]},
         inputs={"avatar": "file:1"},
+        context={"request": {"title": "你好 \x00"}, "media": [{"seconds": 1.5}]},
         estimate=Decimal("1234567.000001"),
         unit="credits",
         title="quote ' and 你好",

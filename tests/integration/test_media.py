@@ -12,10 +12,11 @@ import pytest
 from prefect.testing.utilities import prefect_test_harness
 
 from tasks.errors import MediaRefused, StorageError
-from tasks.media import fetch_media, split_reference, stage_file
+from tasks.media import fetch_media
 from tasks.models import RenderRequest
 from tasks.providers.base import MediaRole, ProbedMedia
 from tasks.settings import get_settings
+from tasks.staging import split_reference, stage_file
 from tasks.storage import ObjectStore
 from tests.media_files import write_clip, write_picture, write_sound
 from tests.servers.seaweedfs import SeaweedServer

@@ -100,7 +100,7 @@ def test_up_makes_everything_ready(studio: Studio) -> None:
 
     assert told["state"] == "ready"
     assert told["api"] == studio.config.api_url
-    assert set(told["parts"]) == {"object-store", "prefect-server", "renderer", "worker", "setup"}
+    assert set(told["parts"]) == {"object-store", "prefect-server", "renderer", "webhooks", "worker", "setup"}
     assert "render-video" in {flow["name"] for flow in call(studio.config, "/flows/filter", {})}
 
 
@@ -120,6 +120,7 @@ def test_secrets_are_private(studio: Studio) -> None:
     """Keys, databases and sockets are readable by their owner only."""
     objects = studio.config.objects
     paths = [objects, objects / "s3.json", objects / "security.toml", studio.config.prefect_home]
+    paths.append(studio.config.webhook_secret_file)
 
     assert [0] * len(paths) == [stat.S_IMODE(path.stat().st_mode) & 0o077 for path in paths]
 
@@ -141,6 +142,24 @@ def test_a_second_up_on_other_ports_is_refused(studio: Studio) -> None:
     assert "studio down" in told["fix"]
 
 
+def test_a_second_up_with_the_sandbox_is_refused(studio: Studio) -> None:
+    """A studio that works with real accounts is not taken for a sandbox."""
+    code, told = studio.ask("up", "--sandbox", "--detach")
+
+    assert code == 1
+    assert "without the sandbox" in told["error"]
+    assert "studio down" in told["fix"]
+
+
+def test_blocks_are_offered(studio: Studio) -> None:
+    """Storage and the accounts of the providers can be found and filled in under Blocks; no sandbox is among them."""
+    slugs = {kind["slug"] for kind in call(studio.config, "/block_types/filter", {})}
+    names = {block["name"] for block in call(studio.config, "/block_documents/filter", {})}
+
+    assert {"s3-storage", "topview-credentials", "mingyan-credentials"} <= slugs
+    assert names == {"studio-archive"}
+
+
 def test_doctor_finds_everything_fine(studio: Studio) -> None:
     """Every check of a healthy studio passes."""
     code, told = studio.ask("doctor")
@@ -158,7 +177,7 @@ def test_status_shows_the_parts(studio: Studio) -> None:
     assert all(part["memory_bytes"] > 0 and psutil.pid_exists(part["pid"]) for part in told["parts"])
 
 
-@pytest.mark.parametrize("part", ["renderer", "object-store", "worker", "prefect-server"])
+@pytest.mark.parametrize("part", ["renderer", "object-store", "worker", "webhooks", "prefect-server"])
 def test_a_killed_part_comes_back(studio: Studio, part: str) -> None:
     """A part that dies is named in the log and started again, until it answers real calls."""
     pid = studio.part_pid(part)
@@ -176,7 +195,7 @@ def test_a_killed_part_comes_back(studio: Studio, part: str) -> None:
 
 def test_a_running_run_is_noted(studio: Studio) -> None:
     """A run that the server takes for running, without a process, as a power cut leaves it behind."""
-    (deployment,) = call(studio.config, "/deployments/filter", {"deployments": {"name": {"any_": ["studio"]}}})
+    deployment = call(studio.config, "/deployments/name/render-video/studio")
     request = {
         "avatar": {"kind": "portrait", "image": "s3://staging/none.png"},
         "speech": {"kind": "script", "text": "a"},
@@ -227,8 +246,8 @@ def test_a_taken_port_is_explained(studio: Studio) -> None:
 
 def test_state_survives_a_restart(studio: Studio) -> None:
     """After down and up, objects and deployments are there, on the remembered ports."""
-    for name in ("STUDIO_PREFECT_PORT", "STUDIO_S3_PORT"):
-        del studio.environment[name]
+    for name in studio.config.ports:
+        del studio.environment[f"STUDIO_{name.upper()}"]
     code, told = studio.ask("up", "--detach")
 
     store = ObjectStorePart(studio.config).store()

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from deployments.register import PREFECT_FILE, read_definitions
+from deployments.register import PREFECT_FILE, deployment_name, read_definitions
+from flows.reconcile import reconcile
 from tasks.request import read_request
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "deployments.txt"
@@ -15,7 +16,8 @@ def describe(definitions: dict[str, Any]) -> str:
     for deployment in definitions["deployments"]:
         limit = deployment["concurrency_limit"]
         lines.append(
-            f"deployment {deployment['name']}: {deployment['entrypoint']}, pool {deployment['work_pool']['name']}, "
+            f"deployment {deployment_name(deployment)}: {deployment['entrypoint']}, "
+            f"pool {deployment['work_pool']['name']}, "
             f"at most {limit['limit']} at once ({limit['collision_strategy']}), tags {', '.join(deployment['tags'])}"
         )
         lines += [
@@ -50,16 +52,21 @@ def test_every_schedule_says_whether_it_is_on_and_what_for() -> None:
 
 
 def test_scheduled_requests_are_good() -> None:
-    """What a schedule would send is a request that the form accepts."""
+    """What a schedule would send is what the form of its deployment accepts."""
+    checks = {
+        "render-video/studio": lambda parameters: read_request(parameters["request"]),
+        "reconcile/studio": reconcile.validate_parameters,
+    }
     for deployment in read_definitions()["deployments"]:
         for schedule in deployment["schedules"]:
-            read_request(schedule["parameters"]["request"])
+            checks[deployment_name(deployment)](schedule["parameters"])
 
 
 def test_restartable_is_what_the_automation_restarts() -> None:
-    """The restart automation acts on a tag; a deployment without it would never be restarted."""
+    """The restart automation acts on a tag: renders have it, and a pass of `reconcile` is followed by the next one."""
     definitions = read_definitions()
     crashed = next(found for found in definitions["automations"] if found["name"] == "studio-restart-crashed")
     tag = crashed["trigger"]["match_related"]["prefect.resource.id"].removeprefix("prefect.tag.")
 
-    assert all(tag in deployment["tags"] for deployment in definitions["deployments"])
+    restarted = {deployment_name(found) for found in definitions["deployments"] if tag in found["tags"]}
+    assert restarted == {"render-video/studio"}

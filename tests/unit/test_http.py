@@ -1,7 +1,6 @@
 """Fetching links that strangers wrote, over real sockets, and getting results whole."""
 
 import asyncio
-import contextlib
 import hashlib
 import ssl
 import tempfile
@@ -17,58 +16,12 @@ from cryptography.x509.oid import NameOID
 
 from tasks.addresses import resolve_host, why_closed
 from tasks.download import download_result
-from tasks.errors import DownloadBroken, ProviderError, ResultExpired, StudioUnavailable
+from tasks.errors import DownloadBroken, ProviderError, ProviderUnavailable, ResultExpired, StudioUnavailable
 from tasks.http import FetchedFile, FetchRefused, FetchRules, Pace, fetch_public
 from tasks.partial import WholeFile
+from tests.servers.web import WebServer, file_server, reply, serving
 
 Source = Callable[[int], AsyncIterator[bytes]]
-Answer = Callable[[str, dict[str, str], asyncio.StreamWriter], Awaitable[None]]
-
-
-class WebServer:
-    """A scripted server on loopback that remembers what it was asked."""
-
-    def __init__(self, answer: Answer) -> None:
-        self.answer = answer
-        self.asked: list[tuple[str, dict[str, str]]] = []
-        self.port = 0
-
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read one request and let the script answer it."""
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            headers = dict(line.lower().split(": ", 1) for line in head[1:] if line)
-            path = head[0].split(" ")[1]
-            self.asked.append((path, headers))
-            await self.answer(path, headers, writer)
-            await writer.drain()
-        writer.close()
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
-            await writer.wait_closed()
-
-
-@contextlib.asynccontextmanager
-async def serving(answer: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[WebServer]:
-    web = WebServer(answer)
-    server = await asyncio.start_server(web.handle, "127.0.0.1", 0, ssl=tls)
-    web.port = server.sockets[0].getsockname()[1]
-    async with server:
-        yield web
-
-
-def reply(writer: asyncio.StreamWriter, body: bytes = b"", status: str = "200 OK", **headers: str) -> None:
-    fields = {"content-length": str(len(body)), "connection": "close"} | {
-        name.replace("_", "-"): value for name, value in headers.items()
-    }
-    lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    writer.write(f"HTTP/1.1 {status}\r\n{lines}\r\n".encode() + body)
-
-
-def file_server(body: bytes) -> Answer:
-    async def answer(_path: str, _headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
-        reply(writer, body, content_type="video/mp4")
-
-    return answer
 
 
 async def fetch(url: str, path: Path, *, deadline: float = 10, **rules: object) -> FetchedFile:
@@ -420,7 +373,12 @@ async def test_unknown_hosts_are_named(tmp_path: Path) -> None:
 RESULT = bytes(range(256)) * 4000
 
 
-def source(*cuts: int, error: type[Exception] = ConnectionResetError, body: bytes = RESULT) -> tuple[list[int], Source]:
+def broken(told: str) -> ProviderUnavailable:
+    """What a provider's source raises when its stream breaks."""
+    return ProviderUnavailable(told, sent=True, provider="test")
+
+
+def source(*cuts: int, body: bytes = RESULT) -> tuple[list[int], Source]:
     """A source that breaks at the given positions, once each, and the offsets it was opened at."""
     offsets: list[int] = []
     waiting = list(cuts)
@@ -431,7 +389,7 @@ def source(*cuts: int, error: type[Exception] = ConnectionResetError, body: byte
         for start in range(offset, end if end is not None else len(body), 10_000):
             yield body[start : min(start + 10_000, end or len(body))]
         if end is not None:
-            raise error("cut by the test")
+            raise broken("cut by the test")
 
     return offsets, open_stream
 
@@ -492,7 +450,7 @@ async def test_a_dead_source_ends_with_what_is_missing(tmp_path: Path) -> None:
     async def open_stream(offset: int) -> AsyncIterator[bytes]:
         if offset < 10:
             yield b"x" * 10
-        raise ConnectionResetError
+        raise broken("dead")
 
     with pytest.raises(DownloadBroken, match="incomplete after 10 of 99 bytes"):
         await download(open_stream, tmp_path / "a", expect_size=99)

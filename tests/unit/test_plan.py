@@ -75,7 +75,7 @@ def test_account_is_part_of_the_key() -> None:
 async def test_no_provider_that_can_is_a_refusal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """When nobody can render it, the reasons of all of them are told before anything is uploaded."""
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path))
-    request = read_request({**GOOD, "avatar": {"kind": "stock", "avatar_id": "7"}})
+    request = read_request({**GOOD, "provider": "local", "avatar": {"kind": "stock", "avatar_id": "7"}})
 
     with pytest.raises(RequestRefused, match=r"avatar\.kind"):
         await plan_renders.fn(request, {})

@@ -1,28 +1,37 @@
 """Waiting for a render: ask first, show progress, end at the deadline with the way to resume."""
 
+import asyncio
 import itertools
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tasks import poll
-from tasks.errors import RenderFailed, StillRunning
+from tasks.errors import (
+    JobUnknown,
+    ProviderBusy,
+    ProviderRejected,
+    ProviderUnavailable,
+    RenderFailed,
+    StillRunning,
+)
 from tasks.ledger import Entry, Intent, State
 from tasks.ledger.opening import open_ledger
 from tasks.poll import pauses, poll_until_done, wait_for_render
 from tasks.providers.base import JobStatus, Pace, ResultFile
-from tests.scripted_provider import ScriptedProvider
+from tests.scripted_provider import ScriptedProvider, instead_of_all
 
 DONE = JobStatus(phase="succeeded", word="done", result=ResultFile(location="/tmp/x.mp4", speech_seconds=1.5))
 RUNNING = JobStatus(phase="running", word="rendering", progress=0.5)
 
 
 @pytest.fixture
-def provider(studio_home: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedProvider:
+def provider(studio_home: Path) -> Iterator[ScriptedProvider]:
     """The provider at the studio's border."""
-    scripted = ScriptedProvider()
-    monkeypatch.setattr(poll, "get_provider", lambda _name: scripted)
-    return scripted
+    with instead_of_all(ScriptedProvider()) as scripted:
+        yield scripted
 
 
 async def _submitted() -> Entry:
@@ -37,12 +46,18 @@ async def _watch(_status: JobStatus) -> None:
     return None
 
 
+async def _poll(provider: ScriptedProvider, deadline: float = 60, owner: str = "run") -> JobStatus | None:
+    entry = await _submitted()
+    async with open_ledger() as ledger:
+        return await poll_until_done(ledger, provider, entry, owner, deadline_seconds=deadline, watch=_watch)
+
+
 async def test_finished_job_is_seen_without_a_pause(provider: ScriptedProvider) -> None:
     """The first question comes before the first pause."""
     provider.statuses = [DONE]
     provider.pace = Pace(first=3600, growth=1, longest=3600)
 
-    result = await wait_for_render.fn(await _submitted())
+    result = await wait_for_render.fn(await _submitted(), "run")
 
     assert result == DONE.result
     assert provider.queries == 1
@@ -53,7 +68,7 @@ async def test_result_is_in_the_ledger_before_it_is_fetched(provider: ScriptedPr
     provider.statuses = [RUNNING, RUNNING, DONE]
     entry = await _submitted()
 
-    await wait_for_render.fn(entry)
+    await wait_for_render.fn(entry, "run")
 
     async with open_ledger() as ledger:
         stored = await ledger.get(entry.id)
@@ -67,7 +82,7 @@ async def test_two_waiting_runs_do_not_disturb_each_other(provider: ScriptedProv
     provider.statuses = [DONE]
     entry = await _submitted()
 
-    assert await wait_for_render.fn(entry) == await wait_for_render.fn(entry)
+    assert await wait_for_render.fn(entry, "run") == await wait_for_render.fn(entry, "run")
 
 
 async def test_failed_job_keeps_the_reason(provider: ScriptedProvider) -> None:
@@ -76,7 +91,7 @@ async def test_failed_job_keeps_the_reason(provider: ScriptedProvider) -> None:
     entry = await _submitted()
 
     with pytest.raises(RenderFailed, match="no face"):
-        await wait_for_render.fn(entry)
+        await wait_for_render.fn(entry, "run")
 
     async with open_ledger() as ledger:
         stored = await ledger.get(entry.id)
@@ -88,7 +103,7 @@ async def test_deadline_says_what_is_still_running_and_how_to_resume(provider: S
     provider.statuses = [RUNNING]
 
     with pytest.raises(StillRunning, match=r"job-1 is still rendering.*run the same request again") as late:
-        await poll_until_done(provider, await _submitted(), 0.05, _watch)
+        await _poll(provider, 0.05)
 
     assert late.value.job_id == "job-1"
     async with open_ledger() as ledger:
@@ -104,9 +119,93 @@ async def test_unknown_word_counts_as_running_and_is_logged_once(
     odd = JobStatus(phase="running", word="marinating", odd=True)
     provider.statuses = [odd, odd, odd, DONE]
 
-    await poll_until_done(provider, await _submitted(), 60, _watch)
+    await _poll(provider)
 
     assert caplog.text.count("marinating") == 1
+
+
+async def test_provider_in_trouble_is_asked_on(provider: ScriptedProvider, caplog: pytest.LogCaptureFixture) -> None:
+    """Broken transport, 'too fast' and a job that is too new to be known do not end the wait; told once each."""
+    provider.query_errors = [
+        JobUnknown("no such job", provider="local"),
+        ProviderUnavailable("cut off", provider="local", sent=True),
+        ProviderUnavailable("cut off", provider="local", sent=True),
+        ProviderBusy("too fast", provider="local", retry_after=0.01),
+    ]
+    provider.statuses = [DONE]
+
+    assert await _poll(provider) == DONE
+    assert caplog.text.count("no answer, asking on") == 1
+    async with open_ledger() as ledger:
+        assert await ledger.breaker("local", "file:test") is None
+
+
+async def test_job_that_stays_unknown_needs_a_person(provider: ScriptedProvider) -> None:
+    """A provider that does not know its own job any more is not a reason to pay again: the row stays open."""
+    provider.query_errors = [JobUnknown("no such job", provider="local") for _ in range(9)]
+
+    with pytest.raises(JobUnknown):
+        await _poll(provider)
+
+    async with open_ledger() as ledger:
+        entry = await ledger.find("d" * 64)
+    assert entry is not None
+    assert entry.state is State.SUBMITTED
+    assert provider.queries == 4
+
+
+async def test_refused_question_leaves_the_job_alone(provider: ScriptedProvider) -> None:
+    """A key that was taken away ends the run, not the render."""
+    provider.query_errors = [ProviderRejected("wrong key", provider="local")]
+
+    with pytest.raises(ProviderRejected):
+        await _poll(provider)
+
+    async with open_ledger() as ledger:
+        entry = await ledger.find("d" * 64)
+    assert entry is not None
+    assert entry.state is State.SUBMITTED
+
+
+async def test_notice_wakes_the_wait(provider: ScriptedProvider) -> None:
+    """A question planned an hour ahead is asked at once when a notice brings it forward."""
+    provider.statuses = [RUNNING, DONE]
+    provider.pace = Pace(first=3600, growth=1, longest=3600)
+    waiting = asyncio.create_task(_poll(provider, deadline=7200))
+    async with open_ledger() as ledger:
+        while (entry := await ledger.find("d" * 64)) is None or entry.next_poll_at is None:  # noqa: ASYNC110 - a database
+            await asyncio.sleep(0.05)
+        await ledger.set_next_poll(entry.id, datetime.now(UTC))
+
+    assert await asyncio.wait_for(waiting, 30) == DONE
+
+
+async def test_one_run_asks_and_the_others_watch(provider: ScriptedProvider) -> None:
+    """While another run's question is planned, this run asks nothing, and ends when that run has archived it."""
+    provider.statuses = [RUNNING]
+    entry = await _submitted()
+    async with open_ledger() as ledger:
+        await ledger.set_next_poll(entry.id, datetime.now(UTC) + timedelta(seconds=10))
+        waiting = asyncio.create_task(wait_for_render.fn(entry.model_copy(update={"owner": "other"}), "follower"))
+        await asyncio.sleep(0.5)
+        await ledger.mark_succeeded(entry.id, {"location": "x"}, owner="other")
+        await ledger.mark_archived(entry.id, "s3://archive/x", owner="other")
+
+    assert await asyncio.wait_for(waiting, 30) is None
+    assert provider.queries == 0
+
+
+async def test_cost_is_kept_once_however_often_it_is_told(provider: ScriptedProvider) -> None:
+    """What the provider says a job cost is in the ledger, under the job's id."""
+    provider.statuses = [DONE.model_copy(update={"cost": Decimal("1.5"), "cost_unit": "credits"})]
+    entry = await _submitted()
+    for _ in range(2):
+        await wait_for_render.fn(entry, "run")
+
+    async with open_ledger() as ledger:
+        stored, lines = await ledger.get(entry.id), await ledger.costs()
+    assert (stored.charge, stored.charged, stored.unit) == (Decimal("1.5"), True, "credits")
+    assert [line.charged for line in lines] == [Decimal("1.5")]
 
 
 def test_pauses_grow_to_the_longest_and_are_never_in_step() -> None:

@@ -19,10 +19,17 @@ def taken_port() -> int:
 
 def test_every_port_of_the_object_store_is_checked() -> None:
     """Internal services and gRPC ports count as needed, so that a start never half fails on one of them."""
-    ports = {use.port for use in needed_ports(StudioConfig(prefect_port=4200, s3_port=8333))}
+    ports = {use.port for use in needed_ports(StudioConfig(prefect_port=4200, s3_port=8333, webhook_port=8350))}
 
-    expected = {4200, 8333, 9333, 9334, 9335, 9336, 18333, 19333, 19334, 19335, 19336}
+    expected = {4200, 8333, 9333, 9334, 9335, 9336, 18333, 19333, 19334, 19335, 19336, 8350}
     assert expected == ports
+
+
+def test_the_sandbox_needs_a_port_only_when_it_runs() -> None:
+    """A studio without the sandbox starts although somebody else listens at the sandbox's port."""
+    without, beside = ({use.port for use in needed_ports(StudioConfig(sandbox=runs))} for runs in (False, True))
+
+    assert beside - without == {8340}
 
 
 def test_a_listening_port_is_not_free(taken_port: int) -> None:
@@ -58,6 +65,6 @@ def test_a_taken_port_is_explained(taken_port: int) -> None:
 
 def test_chosen_ports_are_all_free() -> None:
     """A second studio, or a test, gets ports of which every derived one is free too."""
-    config = StudioConfig.model_validate(free_ports())
+    config = StudioConfig.model_validate({**free_ports(), "sandbox": True})
 
     require_free(needed_ports(config))

@@ -1,5 +1,6 @@
 """Configuration and environment of the embedded studio."""
 
+import stat
 import sys
 from pathlib import Path
 
@@ -7,22 +8,23 @@ import pytest
 
 from infra.studio.board import installed_version
 from infra.studio.config import load_config, studio_environment
+from infra.studio.lifecycle import require_sandbox
 from infra.studio.restarts import HOPELESS_PAUSE_SECONDS, MOST_RESTARTS, WINDOW_SECONDS, RestartBudget
-from infra.studio.state import StudioState, write_state
+from infra.studio.secret_files import make_sandbox_keys, make_webhook_secret
+from infra.studio.state import StudioState, held_lock, write_state
 from tasks.errors import StudioError
+from tasks.settings import StudioSettings
 from tests.unit.test_state import make_state
 
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STUDIO_HOME", str(tmp_path))
-    monkeypatch.delenv("STUDIO_PREFECT_PORT", raising=False)
-    monkeypatch.delenv("STUDIO_S3_PORT", raising=False)
     return tmp_path
 
 
-def remember(home: Path) -> StudioState:
-    state = make_state(version=installed_version())
+def remember(home: Path, **changes: object) -> StudioState:
+    state = make_state(version=installed_version(), **changes)
     write_state(home / "studio.json", state)
     return state
 
@@ -45,6 +47,102 @@ def test_environment_and_flags_win_over_memory(home: Path, monkeypatch: pytest.M
     config = load_config(s3_port=6002)
 
     assert (config.prefect_port, config.s3_port) == (5001, 6002)
+
+
+def test_all_ports_are_remembered_and_handed_on(home: Path) -> None:
+    """Every part, and every command to the running studio, sees the same four ports."""
+    ports = {"prefect_port": 5000, "s3_port": 6000, "webhook_port": 7000, "sandbox_port": 8000}
+    remember(home, ports=ports)
+
+    config = load_config()
+    environment = studio_environment(config)
+
+    assert config.ports == ports
+    assert {name: environment[f"STUDIO_{name.upper()}"] for name in ports} == {
+        name: str(port) for name, port in ports.items()
+    }
+
+
+def test_a_running_sandbox_is_found_and_a_stopped_one_forgotten(home: Path) -> None:
+    """Commands to a studio with the sandbox use the sandbox's accounts; the next start is a new decision."""
+    state = remember(home, sandbox=True)
+
+    with held_lock(home / "studio.lock"):
+        assert load_config().sandbox
+    assert not load_config().sandbox
+    assert load_config(sandbox=True).sandbox
+    assert state.sandbox
+
+
+def test_the_sandbox_keeps_real_accounts_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a sandbox no real block is named, even if the operator names one, and costs are visible."""
+    monkeypatch.setenv("STUDIO_TOPVIEW_BLOCK", "the-real-account")
+
+    environment = studio_environment(load_config(sandbox=True))
+
+    assert environment["STUDIO_TOPVIEW_BLOCK"] == "topview-sandbox"
+    assert environment["STUDIO_MINGYAN_BLOCK"] == "mingyan-sandbox"
+    assert environment["STUDIO_WEBHOOK_URL"] == "http://127.0.0.1:8350"
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert {"topview/avatar1", "topview/avatar2", "mingyan"} == StudioSettings().prices.keys()
+
+
+def test_without_the_sandbox_no_provider_is_called_back_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Notices need an address that providers can reach, which only the operator knows; prices too."""
+    monkeypatch.setenv("STUDIO_TOPVIEW_BLOCK", "the-real-account")
+
+    environment = studio_environment(load_config())
+
+    assert environment["STUDIO_TOPVIEW_BLOCK"] == "the-real-account"
+    assert {"STUDIO_WEBHOOK_URL", "STUDIO_PRICES", "STUDIO_MINGYAN_BLOCK"}.isdisjoint(environment)
+
+
+def test_the_operators_webhook_settings_win(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody set for a proxy in front is not replaced by what the studio makes up."""
+    make_webhook_secret(home / "webhook.secret")
+    own = {"STUDIO_WEBHOOK_URL": "https://x.example", "STUDIO_WEBHOOK_SECRET": "s", "STUDIO_PRICES": "{}"}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+
+    environment = studio_environment(load_config(sandbox=True))
+
+    assert own == {name: environment[name] for name in own}
+
+
+def test_the_webhook_secret_is_private_and_stays(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses given to a provider stay valid over restarts; a variable that is set to nothing is not a secret."""
+    path = home / "webhook.secret"
+    monkeypatch.setenv("STUDIO_WEBHOOK_SECRET", "")
+    make_webhook_secret(path)
+    first = studio_environment(load_config())["STUDIO_WEBHOOK_SECRET"]
+    make_webhook_secret(path)
+
+    assert studio_environment(load_config())["STUDIO_WEBHOOK_SECRET"] == first
+    assert len(first) == 64
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_the_sandbox_has_credentials_of_its_own(tmp_path: Path) -> None:
+    """They are made up once, kept private, and a damaged file is explained."""
+    path = tmp_path / "sandbox.json"
+    keys = make_sandbox_keys(path)
+
+    assert make_sandbox_keys(path) == keys
+    assert keys.topview_key not in repr(keys)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    path.write_text("{}")
+    with pytest.raises(StudioError, match=r"sandbox\.json"):
+        make_sandbox_keys(path)
+
+
+def test_a_studio_with_real_accounts_does_not_pass_for_a_sandbox() -> None:
+    """`--sandbox` at a studio that runs without is refused, since its renders would be paid for."""
+    with pytest.raises(StudioError, match="real accounts"):
+        require_sandbox(load_config(sandbox=True), make_state())
+
+    require_sandbox(load_config(sandbox=True), make_state(sandbox=True))
+    require_sandbox(load_config(), make_state())
 
 
 def test_a_port_out_of_bounds_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:

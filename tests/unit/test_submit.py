@@ -1,21 +1,23 @@
 """Submit once: what the ledger and the provider's own count say after every kind of answer and crash."""
 
 import asyncio
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from tasks import submit
-from tasks.errors import AmbiguousSubmit, ProviderBusy, ProviderRejected, StudioError
-from tasks.ledger import Entry, State
+from tasks.delivery import Delivery
+from tasks.errors import AmbiguousSubmit, ProviderBusy, ProviderRejected, ProviderUnavailable, StudioError
+from tasks.ledger import BudgetExceeded, Entry, State
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.store import Ledger
 from tasks.plan import RenderPlan
-from tasks.providers.base import Estimate, Sighting
-from tasks.settings import get_settings
+from tasks.providers.base import Estimate, Sighting, SubmitOrder
+from tasks.settings import Budget, get_settings
 from tasks.submit import reserve_intent, submit_once
-from tests.scripted_provider import ScriptedProvider
+from tests.scripted_provider import ScriptedProvider, instead_of_all
 
 PLAN = RenderPlan(
     render_key="c" * 64,
@@ -28,12 +30,11 @@ PLAN = RenderPlan(
 
 
 @pytest.fixture
-def provider(studio_home: Path, monkeypatch: pytest.MonkeyPatch) -> ScriptedProvider:
-    """The provider at the studio's border; submissions have a third of a second to be answered."""
-    monkeypatch.setattr(get_settings(), "submit_timeout_seconds", 0.3)
-    scripted = ScriptedProvider()
-    monkeypatch.setattr(submit, "get_provider", lambda _name: scripted)
-    return scripted
+def provider(studio_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedProvider]:
+    """The provider at the studio's border; submissions have a second and a half to be answered."""
+    monkeypatch.setattr(get_settings(), "submit_timeout_seconds", 1.5)
+    with instead_of_all(ScriptedProvider()) as scripted:
+        yield scripted
 
 
 async def _latest() -> Entry:
@@ -43,8 +44,8 @@ async def _latest() -> Entry:
     return entry
 
 
-async def _run(owner: str = "run-1") -> Entry:
-    return await submit_once.fn(await reserve_intent.fn(PLAN, owner), {}, owner)
+async def _run(owner: str = "run-1", patience: float = 0) -> Entry:
+    return await submit_once.fn(await reserve_intent.fn(PLAN, Delivery(), owner), {}, owner, patience)
 
 
 async def test_job_id_is_stored_before_anything_polls(provider: ScriptedProvider) -> None:
@@ -65,7 +66,7 @@ async def test_many_runs_of_one_render_make_one_submission(provider: ScriptedPro
 
 async def test_restarted_run_finds_its_answerless_submission_at_the_provider(provider: ScriptedProvider) -> None:
     """A run that died between the answer and the store goes on with the job that the provider knows."""
-    entry = await reserve_intent.fn(PLAN, "run-1")
+    entry = await reserve_intent.fn(PLAN, Delivery(), "run-1")
     async with open_ledger() as ledger:
         await ledger.mark_submitting(entry.id, "run-1")
     provider.sighting = Sighting(seen="accepted", job_id="job-0")
@@ -78,7 +79,7 @@ async def test_restarted_run_finds_its_answerless_submission_at_the_provider(pro
 
 async def test_restarted_run_submits_when_the_provider_never_had_it(provider: ScriptedProvider) -> None:
     """A run that died before its order left submits it, once."""
-    entry = await reserve_intent.fn(PLAN, "run-1")
+    entry = await reserve_intent.fn(PLAN, Delivery(), "run-1")
     async with open_ledger() as ledger:
         await ledger.mark_submitting(entry.id, "run-1")
 
@@ -88,13 +89,13 @@ async def test_restarted_run_submits_when_the_provider_never_had_it(provider: Sc
 
 async def test_nobody_knows_means_a_person_and_no_second_submission(provider: ScriptedProvider) -> None:
     """Where the provider cannot be asked, the render waits as ambiguous, however often it is run again."""
-    entry = await reserve_intent.fn(PLAN, "run-1")
+    entry = await reserve_intent.fn(PLAN, Delivery(), "run-1")
     async with open_ledger() as ledger:
         await ledger.mark_submitting(entry.id, "run-1")
     provider.sighting = Sighting(seen="unknown")
 
     for _ in range(3):
-        with pytest.raises(AmbiguousSubmit, match="settle it in the ledger"):
+        with pytest.raises(AmbiguousSubmit, match=r"studio settle c{12}"):
             await _run()
 
     assert (await _latest()).state is State.AMBIGUOUS
@@ -103,7 +104,7 @@ async def test_nobody_knows_means_a_person_and_no_second_submission(provider: Sc
 
 async def test_lost_answer_is_ambiguous_until_it_is_found(provider: ScriptedProvider) -> None:
     """No answer is written down as such; the next run finds the job and goes on with it."""
-    provider.submit_errors = [AmbiguousSubmit("no answer", provider="local")]
+    provider.submit_errors = [ProviderUnavailable("no answer", provider="local", sent=True)]
     with pytest.raises(AmbiguousSubmit):
         await _run()
     assert (await _latest()).state is State.AMBIGUOUS
@@ -118,7 +119,7 @@ async def test_nobody_looks_before_the_time_of_a_submission_is_over(
     provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, owner: str
 ) -> None:
     """While a submission may still be in the air, neither its own restarted run nor another takes it back."""
-    entry = await reserve_intent.fn(PLAN, "run-1")
+    entry = await reserve_intent.fn(PLAN, Delivery(), "run-1")
     async with open_ledger() as ledger:
         await ledger.mark_submitting(entry.id, "run-1")
     monkeypatch.setattr(get_settings(), "submit_timeout_seconds", 3600)
@@ -150,7 +151,7 @@ async def test_provider_that_never_answers_is_ambiguous(
 
 async def test_dead_owner_is_waited_for_only_so_long(provider: ScriptedProvider) -> None:
     """Another run's submission without an answer is looked up after its time."""
-    entry = await reserve_intent.fn(PLAN, "dead")
+    entry = await reserve_intent.fn(PLAN, Delivery(), "dead")
     async with open_ledger() as ledger:
         await ledger.mark_submitting(entry.id, "dead")
     provider.sighting = Sighting(seen="accepted", job_id="job-0")
@@ -185,7 +186,7 @@ async def test_resume_elsewhere_is_refused(provider: ScriptedProvider) -> None:
     await _run()
 
     with pytest.raises(StudioError, match="account other"):
-        await reserve_intent.fn(PLAN.model_copy(update={"account": "other"}), "run-2")
+        await reserve_intent.fn(PLAN.model_copy(update={"account": "other"}), Delivery(), "run-2")
 
 
 async def test_failed_store_says_the_job_id(
@@ -202,3 +203,97 @@ async def test_failed_store_says_the_job_id(
 
     assert "job_id=job-1" in caplog.text
     assert (await _latest()).state is State.SUBMITTING
+
+
+async def test_call_that_never_left_is_made_again(provider: ScriptedProvider) -> None:
+    """A refused connection is no doubt: the same run offers the render again, and it is accepted once."""
+    unreachable = [ProviderUnavailable("refused", provider="local", sent=False) for _ in range(2)]
+    provider.submit_errors = [*unreachable]
+
+    assert (await _run(patience=60)).job_id == "job-1"
+    assert len(provider.orders) == 1
+
+
+async def test_late_answer_settles_what_was_given_up(
+    provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that arrives after somebody has called the submission ambiguous still brings its job id home."""
+    accept = provider.submit
+
+    async def answer_late(order: SubmitOrder) -> str:
+        job_id = await accept(order)
+        async with open_ledger() as ledger:
+            await ledger.mark_ambiguous((await _latest()).id, "another run lost patience")
+        return job_id
+
+    monkeypatch.setattr(provider, "submit", answer_late)
+
+    assert ((await _run()).state, (await _latest()).job_id) == (State.SUBMITTED, "job-1")
+
+
+async def test_process_that_slept_does_not_use_its_old_right(
+    provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that was stopped between taking the right and the call sends nothing: others may have settled it."""
+    take = Ledger.mark_submitting
+
+    async def take_and_sleep(self: Ledger, *args: object, **kwargs: object) -> Entry:
+        entry = await take(self, *args, **kwargs)  # type: ignore[arg-type]
+        return entry.model_copy(update={"updated_at": entry.updated_at - timedelta(minutes=5)})
+
+    monkeypatch.setattr(Ledger, "mark_submitting", take_and_sleep)
+    with pytest.raises(ProviderUnavailable, match="is not used any more"):
+        await _run()
+
+    assert provider.orders == []
+    assert (await _latest()).state is State.RESERVED
+
+
+async def test_open_circuit_sends_nothing_and_says_until_when(provider: ScriptedProvider) -> None:
+    """A provider in trouble five times in a row is left alone; the intent stays, nothing is ambiguous."""
+    async with open_ledger() as ledger:
+        for _ in range(5):
+            breaker = await ledger.note_trouble("local", "file:test", "it burns.")
+    assert breaker.is_open(datetime.now(UTC))
+
+    with pytest.raises(ProviderBusy, match="it burns"):
+        await _run()
+
+    assert provider.orders == []
+    assert (await _latest()).state is State.RESERVED
+
+
+async def test_accepted_render_closes_the_circuit(provider: ScriptedProvider) -> None:
+    """One success makes earlier troubles forgotten."""
+    async with open_ledger() as ledger:
+        for _ in range(4):
+            await ledger.note_trouble("local", "file:test", "it burns.")
+
+    await _run()
+
+    async with open_ledger() as ledger:
+        assert await ledger.breaker("local", "file:test") is None
+
+
+async def test_cap_is_kept_before_anything_is_sent(provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A render that would break the month's budget is refused with the figures; there is no row and no order."""
+    monkeypatch.setattr(get_settings(), "budgets", {"local": Budget(month=Decimal("1.5"))})
+
+    with pytest.raises(BudgetExceeded, match=r"1\.5 credits this month.*would cost 2 credits"):
+        await _run()
+
+    async with open_ledger() as ledger:
+        assert await ledger.find(PLAN.render_key) is None
+    assert provider.orders == []
+
+
+async def test_hints_of_notices_reach_the_look_up(provider: ScriptedProvider) -> None:
+    """A job id that a notice named for the order is handed to the provider's look-up."""
+    entry = await reserve_intent.fn(PLAN, Delivery(), "run-1")
+    async with open_ledger() as ledger:
+        await ledger.mark_submitting(entry.id, "run-1")
+        await ledger.note_hint("local", f"{PLAN.render_key[:24]}-1", "job-7")
+    provider.sighting = Sighting(seen="accepted", job_id="job-7")
+
+    assert (await _run()).job_id == "job-7"
+    assert provider.hints_seen == [["job-7"]]

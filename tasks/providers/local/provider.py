@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,17 @@ from pydantic import JsonValue, ValidationError
 
 from tasks.errors import Problem, ProviderRejected, ResultExpired
 from tasks.models import CustomAvatar, RecordingSpeech, RenderRequest, StockAvatar
-from tasks.providers.base import Estimate, JobStatus, MediaSet, Pace, ProbedMedia, ResultFile, Sighting, SubmitOrder
+from tasks.providers.base import (
+    Estimate,
+    JobStatus,
+    MediaSet,
+    Pace,
+    ProbedMedia,
+    ResultFile,
+    SeenCharge,
+    Sighting,
+    SubmitOrder,
+)
 from tasks.providers.local.models import PROVIDER
 from tasks.providers.local.presence import pool_is_alive
 from tasks.providers.local.spool import MediaFacts, Spool, Ticket
@@ -86,6 +97,14 @@ class LocalProvider:
             "short_side": _SHORT_SIDES[request.output.resolution],
         }
 
+    def mode(self, request: RenderRequest) -> str:  # noqa: ARG002 - has only one
+        """One class only."""
+        return ""
+
+    async def charges(self, since: datetime) -> list[SeenCharge]:  # noqa: ARG002 - always free
+        """Never any."""
+        return []
+
     async def upload(self, media: ProbedMedia) -> str:
         """Bring a file into the spool under its digest."""
         name = f"{media.sha256}.{media.extension}"
@@ -118,7 +137,7 @@ class LocalProvider:
                 )
         return order.order_id
 
-    async def look_up(self, order: SubmitOrder) -> Sighting:
+    async def look_up(self, order: SubmitOrder, hints: Sequence[str]) -> Sighting:  # noqa: ARG002 - needs no hints
         """Whether the order is in the spool; on this machine that is certain."""
         if await asyncio.to_thread(self._spool.has_job, order.order_id):
             return Sighting(seen="accepted", job_id=order.order_id)

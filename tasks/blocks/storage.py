@@ -1,11 +1,12 @@
 """Where the archive is and with which keys: a Prefect block, loaded by name at the call that needs it."""
 
-from typing import Self, cast
+from typing import Self
 from urllib.parse import urlsplit
 
 from prefect.blocks.core import Block
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from tasks.blocks.loading import load_block
 from tasks.storage import ObjectStore
 
 
@@ -22,6 +23,9 @@ class S3Storage(Block):
         facts = await block.get_store().head("archive", "renders/ab/abcd/render.json")
         ```
     """
+
+    # The words of a validation error would quote the keys.
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     _block_type_name = "S3 Storage"
     _block_type_slug = "s3-storage"
@@ -96,8 +100,6 @@ async def load_store(block_name: str) -> ObjectStore:
     """Load the storage block of this name and make its client.
 
     Raises:
-        ValueError: Prefect knows no such block.
+        StudioUnavailable: Prefect knows no such block, or its server does not answer.
     """
-    # inject_client hides the type of what it wraps.
-    block = cast(S3Storage, await S3Storage.aload(block_name))
-    return block.get_store()
+    return (await load_block(S3Storage, block_name)).get_store()

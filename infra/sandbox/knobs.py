@@ -1,0 +1,47 @@
+"""What can be set: credentials once at the start, and the settings that a test turns while the sandbox runs."""
+
+import os
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Knobs(BaseModel):
+    """Settings that ``PUT /control/settings`` changes; they are kept over a restart."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True)
+
+    render_seconds: float = Field(0.5, ge=0, description="Shortest time from acceptance to the end of a job.")
+    link_seconds: float = Field(600, description="Life of a link to a finished video; negative for one born stale.")
+    upload_url_seconds: float = Field(600, description="Life of an upload address; negative for one born stale.")
+    credits: Decimal = Field(Decimal(1000), description="All credits that the TopView account was ever given.")
+    charge_failures: bool = Field(default=False, description="Whether failed jobs cost money.")
+    queries_per_second: float = Field(50, ge=0, description="Queries that a vendor allows in a second; 0 is none.")
+    enforce_rate: bool = Field(default=True, description="Answer 429 above that; else only count.")
+    fetch_seconds: float = Field(30, gt=0, description="Deadline for fetching one input of a mingyan job.")
+    max_input_bytes: int = Field(512 * 1024 * 1024, gt=0, description="Largest upload or fetched input.")
+    notice_pause_seconds: float = Field(0.5, ge=0, description="Pause before a notice is sent again.")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Who may call."""
+
+    topview_uid: str
+    topview_key: str
+    mingyan_key: str
+
+    def __repr__(self) -> str:
+        """No keys in logs."""
+        return "Credentials(…)"
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read ``SANDBOX_*``."""
+        return cls(
+            topview_uid=os.environ.get("SANDBOX_TOPVIEW_UID", "sandbox-uid"),
+            topview_key=os.environ.get("SANDBOX_TOPVIEW_KEY", "sandbox-topview-key"),
+            mingyan_key=os.environ.get("SANDBOX_MINGYAN_KEY", "sandbox-mingyan-key"),
+        )

@@ -1,0 +1,1 @@
+"""mingyan's DigitalHuman: two calls, flat JSON, inputs fetched from the customer's addresses."""

@@ -1,0 +1,1 @@
+"""TopView's Video Avatar: uploads, tasks, catalogues, credits and notices, in envelopes with string codes."""

@@ -1,0 +1,150 @@
+"""The truth: what was asked, accepted, refused and charged. Held in memory, written through to SQLite at once.
+
+Every change is one small committed write before anybody hears of it, so a SIGKILL loses nothing that was answered.
+"""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from infra.sandbox.knobs import Knobs
+from infra.sandbox.records import Job, PrivateAvatar, Refusal, Upload, Vendor
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS records (kind TEXT, id TEXT, document TEXT NOT NULL, PRIMARY KEY (kind, id));
+CREATE TABLE IF NOT EXISTS counts (vendor TEXT, what TEXT, number INTEGER NOT NULL, PRIMARY KEY (vendor, what));
+"""
+_OVER_RATE = "over rate"
+R = TypeVar("R", bound=BaseModel)
+
+
+class Truth:
+    """Everything that survives a restart. Used by the event loop's thread only."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path, isolation_level=None)
+        self._database.execute("PRAGMA journal_mode = WAL")
+        # A power cut may cost the last writes; a killed process does not.
+        self._database.execute("PRAGMA synchronous = NORMAL")
+        self._database.executescript(_TABLES)
+        self._load()
+
+    def _load(self) -> None:
+        self.jobs = {job.id: job for job in self._read(Job)}
+        self.uploads = {upload.id: upload for upload in self._read(Upload)}
+        self.avatars = {avatar.id: avatar for avatar in self._read(PrivateAvatar)}
+        self.refusals = list(self._read(Refusal))
+        self.knobs = next(self._read(Knobs), Knobs())
+        rows = self._database.execute("SELECT vendor, what, number FROM counts")
+        self._counts = Counter({(vendor, what): number for vendor, what, number in rows})
+
+    def _read(self, kind: type[R]) -> Iterator[R]:
+        rows = self._database.execute(
+            "SELECT document FROM records WHERE kind = ? ORDER BY rowid", (kind.__name__,)
+        ).fetchall()
+        return (kind.model_validate_json(document) for (document,) in rows)
+
+    def _write(self, record: BaseModel, record_id: str) -> None:
+        self._database.execute(
+            "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET document = excluded.document",
+            (type(record).__name__, record_id, record.model_dump_json()),
+        )
+
+    def save_job(self, job: Job) -> None:
+        """Keep a job as it is now."""
+        self._write(job, job.id)
+        self.jobs[job.id] = job
+
+    def save_upload(self, upload: Upload) -> None:
+        """Keep an upload as it is now."""
+        self._write(upload, upload.id)
+        self.uploads[upload.id] = upload
+
+    def save_avatar(self, avatar: PrivateAvatar) -> None:
+        """Keep a private avatar."""
+        self._write(avatar, avatar.id)
+        self.avatars[avatar.id] = avatar
+
+    def save_knobs(self, knobs: Knobs) -> None:
+        """Keep the settings."""
+        self._write(knobs, "")
+        self.knobs = knobs
+
+    def add_refusal(self, refusal: Refusal) -> None:
+        """Remember a call that was judged wrong."""
+        self._write(refusal, str(len(self.refusals)))
+        self.refusals.append(refusal)
+
+    def count_call(self, vendor: Vendor, call: str) -> None:
+        """Count a call, however it will end."""
+        self._count(vendor, call)
+
+    def count_over_rate(self, vendor: Vendor) -> None:
+        """Count a query that came too early."""
+        self._count(vendor, _OVER_RATE)
+
+    def _count(self, vendor: Vendor, what: str) -> None:
+        self._counts[vendor, what] += 1
+        self._database.execute(
+            "INSERT INTO counts VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET number = number + 1", (vendor, what)
+        )
+
+    def job(self, vendor: Vendor, call: str, job_id: str) -> Job | None:
+        """A job of this vendor and kind, None for an unknown id."""
+        job = self.jobs.get(job_id)
+        return job if job and (job.vendor, job.call) == (vendor, call) else None
+
+    def remaining_credits(self, vendor: Vendor) -> Decimal:
+        """What the account can still spend: reserved credits are gone until their job ends."""
+        bound = sum((job.charged + job.reserved for job in self.jobs.values() if job.vendor == vendor), Decimal(0))
+        return self.knobs.credits - bound
+
+    def forget(self) -> None:
+        """Empty everything, settings included."""
+        self._database.executescript("DELETE FROM records; DELETE FROM counts;")
+        self._load()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def report(self, vendor: Vendor, words: dict[str, str]) -> dict[str, Any]:
+        """The truth about one vendor, as JSON.
+
+        Args:
+            vendor: which one.
+            words: the vendor's status word for each state of a job.
+        """
+        jobs = [job for job in self.jobs.values() if job.vendor == vendor]
+        counts = {what: number for (whose, what), number in self._counts.items() if whose == vendor}
+        return {
+            "submissions": [_submission(job, words) for job in jobs if job.call == "submit"],
+            "avatar_submissions": [_submission(job, words) for job in jobs if job.call == "avatar_submit"],
+            "refusals": [r.model_dump(exclude={"vendor"}) for r in self.refusals if r.vendor == vendor],
+            "notices": [_notice(job) for job in jobs if job.notice],
+            "over_rate": counts.pop(_OVER_RATE, 0),
+            "calls": counts,
+        }
+
+
+def _submission(job: Job, words: dict[str, str]) -> dict[str, Any]:
+    return {
+        "job_id": job.id,
+        "at": job.at,
+        "ended": job.ended,
+        "body": job.body,
+        "files": job.files,
+        "charged": f"{job.charged:f}",
+        "status": words[job.state],
+        "reason": job.reason,
+        "notice_url": job.notice.url if job.notice else None,
+    }
+
+
+def _notice(job: Job) -> dict[str, Any]:
+    return {"job_id": job.id, **(job.notice.model_dump() if job.notice else {})}

@@ -1,0 +1,77 @@
+"""Queries that find submissions by what a person, a notice or a sweep knows of them."""
+
+import re
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, func, or_, select
+
+from tasks.ledger.rows import key_begins
+from tasks.ledger.schema import submissions
+from tasks.ledger.states import State
+
+SHORTEST_PREFIX = 6
+_ORDER_ID = re.compile(r"([0-9a-f]{24})-([1-9][0-9]{0,8})")
+_UNFINISHED = (State.RESERVED, State.SUBMITTING, State.AMBIGUOUS, State.SUBMITTED, State.SUCCEEDED)
+_rows = submissions.c
+
+
+def select_order(provider: str, order_id: str) -> Select[Any] | None:
+    """The attempt that an order id names (24 digits of the render key, a hyphen, the attempt); None if it is none."""
+    parts = _ORDER_ID.fullmatch(order_id)
+    if parts is None:
+        return None
+    return (
+        select(submissions)
+        .where(key_begins(parts[1]), _rows.attempt == int(parts[2]), _rows.provider == provider)
+        .order_by(_rows.created_at.desc())
+        .limit(1)
+    )
+
+
+def select_job(provider: str, job_id: str) -> Select[Any]:
+    """The submission that got a job id, the latest where several endpoints gave the same."""
+    return (
+        select(submissions)
+        .where(_rows.job_id == job_id, _rows.provider == provider)
+        .order_by(_rows.submitted_at.desc())
+        .limit(1)
+    )
+
+
+def select_matching(prefix: str, limit: int) -> Select[Any]:
+    """The latest attempts of all renders whose key begins with some hex digits, by key.
+
+    Raises:
+        ValueError: too short, or not hex digits.
+    """
+    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}", prefix):
+        raise ValueError(f"{prefix!r} is not {SHORTEST_PREFIX} to 64 hex digits")
+    other = submissions.alias()
+    latest = select(func.max(other.c.attempt)).where(other.c.render_key == _rows.render_key).scalar_subquery()
+    return (
+        select(submissions).where(key_begins(prefix), _rows.attempt == latest).order_by(_rows.render_key).limit(limit)
+    )
+
+
+def select_unattended(before: datetime, limit: int) -> Select[Any]:
+    """Unfinished rows that nobody has touched since a moment and nobody means to poll soon, oldest first."""
+    return (
+        select(submissions)
+        .where(
+            _rows.state.in_(_UNFINISHED),
+            _rows.updated_at < before,
+            or_(_rows.next_poll_at.is_(None), _rows.next_poll_at < before),
+        )
+        .order_by(_rows.updated_at)
+        .limit(limit)
+    )
+
+
+def select_in_states(states: Collection[State], provider: str | None, limit: int) -> Select[Any]:
+    """Rows in some states, the longest untouched first."""
+    at_provider = () if provider is None else (_rows.provider == provider,)
+    return (
+        select(submissions).where(_rows.state.in_(sorted(states)), *at_provider).order_by(_rows.updated_at).limit(limit)
+    )

@@ -1,0 +1,1 @@
+"""mingyan's DigitalHuman: a clip and a recording become a lip-synced video."""

@@ -1,0 +1,1 @@
+"""TopView's Video Avatar API."""

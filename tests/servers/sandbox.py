@@ -1,0 +1,206 @@
+"""Starts the vendors' sandbox as a process of its own on a free loopback port, steers it, and always stops it."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+START_SECONDS = 60.0
+WAIT_SECONDS = 30.0
+_STARTS = 3
+
+
+def _die_with_the_test() -> None:
+    """Ask the kernel to end the server when the test run is killed itself; fixtures cannot do that."""
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class SandboxServer:
+    """One sandbox and the control client for it; use it as a context manager.
+
+    Args:
+        folder: where it keeps its state and its log.
+        renderer: ``quick``, or ``local`` for the studio's own renderer.
+        topview_uid: TopView account id that it accepts.
+        topview_key: TopView key that it accepts.
+        mingyan_key: mingyan key that it accepts.
+        environment: further variables, such as the ``STUDIO_HOME`` whose spool the local renderer uses.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        renderer: str = "quick",
+        topview_uid: str = "sandbox-uid",
+        topview_key: str = "sandbox-topview-key",
+        mingyan_key: str = "sandbox-mingyan-key",
+        environment: dict[str, str] | None = None,
+    ) -> None:
+        self.folder, self.renderer = folder, renderer
+        self.topview_uid, self.topview_key, self.mingyan_key = topview_uid, topview_key, mingyan_key
+        self.port = 0
+        self.log = folder / "sandbox.log"
+        self._environment = environment or {}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._client = httpx.Client(timeout=WAIT_SECONDS, trust_env=False)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    # Life
+
+    def start(self) -> None:
+        """Start on a free port and wait until it answers."""
+        for _ in range(_STARTS):
+            # Somebody else may take the port first.
+            self.port = _free_port()
+            if self._launch():
+                return
+        self.stop()
+        raise RuntimeError("the sandbox did not start:\n" + self.log.read_text(errors="replace")[-3000:])
+
+    def restart(self) -> None:
+        """Start again on the same port and folder after ``kill``."""
+        if not self._launch():
+            raise RuntimeError("the sandbox did not come back:\n" + self.log.read_text(errors="replace")[-3000:])
+
+    def kill(self) -> None:
+        """End the process at once, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(START_SECONDS)
+            self._process = None
+
+    def stop(self) -> None:
+        """End the process for good."""
+        self.kill()
+        self._client.close()
+
+    def _launch(self) -> bool:
+        credentials = {
+            "SANDBOX_TOPVIEW_UID": self.topview_uid,
+            "SANDBOX_TOPVIEW_KEY": self.topview_key,
+            "SANDBOX_MINGYAN_KEY": self.mingyan_key,
+        }
+        command = [sys.executable, "-m", "infra.sandbox", "--port", str(self.port)]
+        command += ["--folder", str(self.folder / "state"), "--renderer", self.renderer]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=PROJECT,
+                env=os.environ | credentials | self._environment,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_die_with_the_test,  # noqa: PLW1509 - no threads yet
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with contextlib.suppress(httpx.TransportError):
+                return bool(self._client.get(f"{self.url}/control/health", timeout=2).json()["ok"])
+            time.sleep(0.05)
+        self.kill()
+        return False
+
+    # Addresses
+
+    @property
+    def url(self) -> str:
+        """Where the sandbox is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def topview_url(self) -> str:
+        """Base address for TopView clients."""
+        return f"{self.url}/topview"
+
+    @property
+    def mingyan_url(self) -> str:
+        """Base address for mingyan clients, prefix included."""
+        return f"{self.url}/mingyan/kyyReactApiServer"
+
+    # Control
+
+    def truth(self) -> dict[str, Any]:
+        """What was asked, accepted, refused and charged, by vendor."""
+        return self._control("GET", "truth")
+
+    def submissions(self, vendor: str) -> list[dict[str, Any]]:
+        """Every accepted submission of a vendor, oldest first."""
+        return self.truth()[vendor]["submissions"]
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """Change settings; returns all of them."""
+        return self._control("PUT", "settings", changes) if changes else self._control("GET", "settings")
+
+    def arm(self, vendor: str, call: str, fault: str, times: int = 1, **args: Any) -> int:
+        """Arm a fault; returns its id."""
+        body = {"vendor": vendor, "call": call, "fault": fault, "times": times, "args": args}
+        return self._control("POST", "faults", body)["id"]
+
+    def clear(self) -> None:
+        """Disarm all faults and let held calls go on."""
+        self._control("DELETE", "faults")
+
+    def held(self) -> list[dict[str, Any]]:
+        """The calls that are being held."""
+        return self._control("GET", "held")
+
+    def wait_held(self, number: int = 1, seconds: float = WAIT_SECONDS) -> list[dict[str, Any]]:
+        """Wait until so many calls are being held."""
+        deadline = time.monotonic() + seconds
+        while len(held := self.held()) != number:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(held)} calls are held after {seconds:g} s, not {number}")
+            time.sleep(0.02)
+        return held
+
+    def release(self) -> None:
+        """Let all held calls go on."""
+        self._control("POST", "release", {})
+
+    def reset(self) -> None:
+        """Make it forget everything, settings included."""
+        self._control("POST", "reset", {})
+
+    def _control(self, method: str, path: str, body: object = None) -> Any:
+        answer = self._client.request(method, f"{self.url}/control/{path}", json=body)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest.fixture(scope="module", name="sandbox_server")
+def one_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxServer]:
+    """One sandbox for all tests of a module."""
+    with SandboxServer(tmp_path_factory.mktemp("sandbox")) as server:
+        yield server
+
+
+@pytest.fixture(name="sandbox")
+def clean_sandbox(sandbox_server: SandboxServer) -> SandboxServer:
+    """The module's sandbox, with nothing left of the test before."""
+    sandbox_server.reset()
+    return sandbox_server

@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PROVIDER ?= local
+SANDBOX ?=
 # What the tests use is theirs alone: no setting of a person's shell leaks in.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -11,11 +13,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.run ## produce one real talking video from nothing, at .studio/demo.mp4
-	$(BIN)/studio demo
+demo: $(VENV)/.run ## produce one real talking video from nothing, at .studio/demo.mp4; PROVIDER=topview or mingyan in the sandbox
+	$(BIN)/studio demo --provider $(PROVIDER)
 
-up: $(VENV)/.run ## start the studio and keep it running until Ctrl-C
-	$(BIN)/studio up
+up: $(VENV)/.run ## start the studio and keep it running until Ctrl-C; SANDBOX=1 plays the paid providers on this machine
+	$(BIN)/studio up $(if $(filter-out 0,$(SANDBOX)),--sandbox)
 
 down: $(VENV)/.run ## stop the studio
 	$(BIN)/studio down

@@ -14,6 +14,8 @@ from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
     ArtifactFilterKey,
+    FlowFilter,
+    FlowFilterName,
     FlowRunFilter,
     FlowRunFilterId,
 )
@@ -25,7 +27,8 @@ from tasks.errors import Problem, RequestRefused, StudioUnavailable
 from tasks.progress import PROGRESS_KEY
 from tasks.showcase import VIDEO_TABLE_KEY
 
-DEPLOYMENT = "render-video/studio"
+FLOW = "render-video"
+DEPLOYMENT = f"{FLOW}/studio"
 LOOK_SECONDS = 0.4
 
 
@@ -107,8 +110,9 @@ async def look_at(client: PrefectClient, run_id: UUID) -> RunView:
 
 
 async def latest_run(client: PrefectClient) -> UUID | None:
-    """Id of the run that was started last, None when there is none."""
-    runs = await client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=1)
+    """Id of the render that was started last, None when there is none."""
+    renders = FlowFilter(name=FlowFilterName(any_=[FLOW]))
+    runs = await client.read_flow_runs(flow_filter=renders, sort=FlowRunSort.START_TIME_DESC, limit=1)
     return runs[0].id if runs else None
 
 

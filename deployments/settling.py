@@ -102,7 +102,7 @@ async def settle_row(ledger: "Ledger", entry: Entry, decision: Decision, *, who:
     """
     refuse_unfit(entry, decision.way, submit_timeout)
     if entry.state is State.SUBMITTING:
-        entry = await ledger.mark_ambiguous(entry.id, f"no answer came in {submit_timeout:.0f} s", owner=who)
+        entry = await ledger.mark_ambiguous(entry, f"no answer came in {submit_timeout:.0f} s", owner=who)
     if entry.state is not State.AMBIGUOUS:
         note = "given up by a person"
         return await ledger.mark_cancelled(entry.id, note, charged=decision.charged, expected=entry.state, owner=who)

@@ -190,7 +190,7 @@ async def _unpublished(unattended: timedelta, until: float) -> list[Leftover]:
     """Lately archived rows without a manifest for the labels that they were asked with."""
     now = datetime.now(UTC)
     async with open_ledger() as ledger:
-        archived = await ledger.in_states({State.ARCHIVED}, limit=MOST_ARCHIVED)
+        archived = await ledger.archived_since(now - PUBLISHED_WITHIN, limit=MOST_ARCHIVED)
     if len(archived) == MOST_ARCHIVED:
         log.warning("more archived rows than are looked at limit=%d", MOST_ARCHIVED)
     window = (now - PUBLISHED_WITHIN, now - unattended)

@@ -20,19 +20,25 @@ from tasks.registry import candidates
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
 
+WRITTEN_LATE = timedelta(days=7)
+"""All parts of a job's cost, refunds too, are in the books by then."""
+
 log = logging.getLogger("studio.reconcile")
 
 
 @task(name="read the providers' books", task_run_name="read the providers' books")
 async def read_charges(until: float) -> list[Note]:
-    """Note in the ledger what each provider's books say it took since the start of last month.
+    """Note in the ledger what each provider's books say it took lately.
+
+    Lately is since a week before the newest charge that is known, as books are written late; at first since the
+    start of last month.
 
     A charge belongs to the submission with its job id; what no submission explains is shown, not dropped.
 
     Returns:
         A line for each provider with something to tell.
     """
-    since = start_of_month(start_of_month(datetime.now(UTC)) - timedelta(days=1))
+    at_first = start_of_month(start_of_month(datetime.now(UTC)) - timedelta(days=1))
     notes: list[Note] = []
     try:
         # Those that are not set up here have no books.
@@ -43,6 +49,8 @@ async def read_charges(until: float) -> list[Note]:
     async with open_ledger() as ledger:
         for provider in providers:
             try:
+                latest = await ledger.latest_charge(provider.name, provider.account)
+                since = max(at_first, latest - WRITTEN_LATE) if latest else at_first
                 notes += await _read_books(ledger, provider, since, until)
             except Exception as error:  # noqa: BLE001 - reported, provider by provider
                 verdict, told, next_step = judge(error, f"charges provider={provider.name}")

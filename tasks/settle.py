@@ -48,7 +48,7 @@ async def look_and_settle(ledger: "Ledger", provider: Provider, entry: Entry, ow
 async def _leave_open(ledger: "Ledger", entry: Entry, owner: str) -> Entry:
     if entry.state is State.AMBIGUOUS:
         return entry
-    return await ledger.mark_ambiguous(entry.id, "no answer came, and the provider cannot tell", owner=owner)
+    return await ledger.mark_ambiguous(entry, "no answer came, and the provider cannot tell", owner=owner)
 
 
 async def _write_down(ledger: "Ledger", entry: Entry, job_id: str | None, owner: str) -> Entry:
@@ -59,7 +59,7 @@ async def _write_down(ledger: "Ledger", entry: Entry, job_id: str | None, owner:
         return await ledger.settle(entry.id, to, owner=owner, note=note, job_id=job_id)
     if job_id:
         return await ledger.mark_submitted(entry.id, job_id, owner=owner)
-    return await ledger.release(entry.id, note, owner=owner)
+    return await ledger.release(entry, note, owner=owner)
 
 
 def ambiguous(entry: Entry) -> AmbiguousSubmit:

@@ -18,6 +18,7 @@ from tasks.errors import (
     ProviderBusy,
     ProviderRejected,
     ProviderUnavailable,
+    RenderFailed,
     StillRunning,
 )
 from tasks.http import may_repeat_submit, patiently
@@ -113,10 +114,21 @@ async def submit_once(
                     current = await _try_send(ledger, provider, current, inputs, owner)
                 else:
                     current = await _await_answer(ledger, provider, current, owner)
+            if not current.is_open:
+                raise _ended(current)
             return current
 
         # Between two tries the intent is only reserved, so a crash while waiting leaves no doubt behind.
         return await patiently(may_repeat_submit, seconds=patience, first=2)(offer)
+
+
+def _ended(entry: Entry) -> RenderFailed:
+    return RenderFailed(
+        f"{entry.provider} render {entry.render_key[:12]} was ended by another run: {entry.reason}",
+        provider=entry.provider,
+        job_id=entry.job_id or "",
+        fix="Run the request again; that makes a new submission.",
+    )
 
 
 async def _try_send(
@@ -136,15 +148,15 @@ async def _try_send(
         await _note(ledger.mark_failed(entry.id, str(error), charged=False, expected=State.SUBMITTING, owner=owner))
         raise
     except ProviderBusy as error:
-        await _note(ledger.release(entry.id, str(error), owner=owner))
+        await _note(ledger.release(entry, str(error), owner=owner))
         raise
     except (ProviderUnavailable, TimeoutError) as error:
         note = str(error) or "the provider did not answer in time"
         await ledger.note_trouble(provider.name, provider.endpoint, note)
         if isinstance(error, ProviderUnavailable) and not error.sent:
-            await _note(ledger.release(entry.id, note, owner=owner))
+            await _note(ledger.release(entry, note, owner=owner))
             raise
-        await _note(ledger.mark_ambiguous(entry.id, note, owner=owner))
+        await _note(ledger.mark_ambiguous(entry, note, owner=owner))
         raise ambiguous(entry) from error
     entry = await _store(ledger, entry, job_id, owner)
     await ledger.note_health(provider.name, provider.endpoint)

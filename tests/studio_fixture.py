@@ -40,15 +40,16 @@ class RunningStudio:
         return self.config.s3_endpoint
 
 
-def make_config(home: Path) -> StudioConfig:
-    """Configuration of a studio in a folder, on ports that are free now."""
-    return StudioConfig.model_validate({"home": home, **free_ports()})
+def make_config(home: Path, *, sandbox: bool = False, sandbox_renderer: str = "quick") -> StudioConfig:
+    """Configuration of a studio in a folder, on ports that are free now; a sandbox draws its faces at once."""
+    facts = {"home": home, "sandbox": sandbox, "sandbox_renderer": sandbox_renderer}
+    return StudioConfig.model_validate({**facts, **free_ports()})
 
 
 @contextmanager
-def studio_in(home: Path) -> Iterator[RunningStudio]:
+def studio_in(home: Path, *, sandbox: bool = False, sandbox_renderer: str = "quick") -> Iterator[RunningStudio]:
     """A studio that runs as long as the block."""
-    config = make_config(home)
+    config = make_config(home, sandbox=sandbox, sandbox_renderer=sandbox_renderer)
     supervisor = launch(config, leash=True)
     try:
         wait_until_ready(config, supervisor, lambda _state: None)

@@ -77,12 +77,12 @@ def check_home(config: StudioConfig) -> Iterator[Check]:
         return
     exposed = [
         path
-        for path in (config.objects, config.prefect_home)
+        for path in (config.objects, config.prefect_home, config.webhook_secret_file, config.sandbox_keys_file)
         if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077
     ]
     if exposed:
         names = " ".join(map(str, exposed))
-        yield Check("home folder", "failed", f"others may read {names}", f"chmod 700 {names}")
+        yield Check("home folder", "failed", f"others may read {names}", f"chmod go= {names}")
     else:
         yield Check("home folder", "ok", str(home) if home.exists() else f"{home}, made by `studio up`")
     free = shutil.disk_usage(there).free
@@ -106,4 +106,5 @@ def check_leftovers(config: StudioConfig) -> Iterator[Check]:
     except PortTaken as error:
         yield Check("ports", "failed", error.message, error.fix)
     else:
-        yield Check("ports", "ok", f"{config.prefect_port} and {config.s3_port} with its internal ones are free")
+        found = f"{config.prefect_port}, {config.webhook_port}, and {config.s3_port} with its internal ones are free"
+        yield Check("ports", "ok", found)

@@ -1,21 +1,36 @@
 """Where the embedded studio listens and keeps its files, and the environment that all of its processes share.
 
-A port is taken from the command line, else from ``STUDIO_PREFECT_PORT`` and ``STUDIO_S3_PORT``, else from the last
-start of this home folder, else from the defaults.
+A port is taken from the command line, else from its variable such as ``STUDIO_PREFECT_PORT``, else from the last start
+of this home folder, else from the defaults. Whether the sandbox runs is asked anew at every start; commands that are
+given to a running studio find it in its state.
 """
 
+import json
 import os
 import sys
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, ValidationError
 
-from infra.studio.state import read_state
+from infra.studio.secret_files import read_webhook_secret
+from infra.studio.state import is_running, read_state
 from tasks.errors import StudioError
 from tasks.settings import StudioSettings
 
 HOST = "127.0.0.1"
 WORK_POOL = "studio"
+
+PORT_NAMES = ("prefect_port", "s3_port", "webhook_port", "sandbox_port")
+TOPVIEW_SANDBOX_BLOCK = "topview-sandbox"
+MINGYAN_SANDBOX_BLOCK = "mingyan-sandbox"
+SANDBOX_BLOCKS = {"STUDIO_TOPVIEW_BLOCK": TOPVIEW_SANDBOX_BLOCK, "STUDIO_MINGYAN_BLOCK": MINGYAN_SANDBOX_BLOCK}
+SANDBOX_PRICES = {
+    "topview/avatar1": {"per_second": "0.1", "per_100_characters": "0.5", "unit": "credits"},
+    "topview/avatar2": {"per_second": "0.4", "per_100_characters": "2", "unit": "credits"},
+    "mingyan": {"per_second": "0.05", "unit": "CNY"},
+}
+"""Made up, so that the sandbox shows what costs look like."""
 
 _HIGHEST_S3_PORT = 65535 - 10000 - 1003
 _SOURCE = Path(__file__).resolve().parents[2]
@@ -30,6 +45,17 @@ class StudioConfig(StudioSettings):
         ge=1024,
         le=_HIGHEST_S3_PORT,
         description="S3 port of the object store; nine internal ports are counted up from it, the last is +11003.",
+    )
+    webhook_port: int = Field(
+        default=8350, ge=1024, le=65535, description="Port of the receiver of providers' notices."
+    )
+    sandbox_port: int = Field(default=8340, ge=1024, le=65535, description="Port of the sandbox, where one runs.")
+    sandbox: bool = Field(
+        default=False,
+        description="Run the sandbox and let it stand in for the paid providers, whose blocks are not read.",
+    )
+    sandbox_renderer: Literal["quick", "local"] = Field(
+        default="local", description="How the sandbox renders: a drawn face at once, or the local renderer's video."
     )
     start_seconds: float = Field(default=120, ge=5, description="Deadline of each part for becoming ready.")
     stop_seconds: float = Field(default=15, ge=1, description="Time a part has to stop by itself before it is killed.")
@@ -48,6 +74,21 @@ class StudioConfig(StudioSettings):
     def s3_endpoint(self) -> str:
         """``host:port`` of the object store."""
         return f"{HOST}:{self.s3_port}"
+
+    @property
+    def webhook_address(self) -> str:
+        """Where the receiver of notices listens."""
+        return f"http://{HOST}:{self.webhook_port}"
+
+    @property
+    def sandbox_address(self) -> str:
+        """Where the sandbox listens, when it runs."""
+        return f"http://{HOST}:{self.sandbox_port}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """The ports that a person chooses, by the names of their settings."""
+        return {name: getattr(self, name) for name in PORT_NAMES}
 
     @property
     def state_file(self) -> Path:
@@ -70,30 +111,49 @@ class StudioConfig(StudioSettings):
         return self.root / "objects"
 
     @property
+    def webhook_secret_file(self) -> Path:
+        """What makes webhook addresses unguessable, unless the operator sets a secret."""
+        return self.root / "webhook.secret"
+
+    @property
+    def sandbox_folder(self) -> Path:
+        """Folder of the sandbox: jobs, files, charges."""
+        return self.root / "sandbox"
+
+    @property
+    def sandbox_keys_file(self) -> Path:
+        """Who may call the sandbox."""
+        return self.root / "sandbox.json"
+
+    @property
     def prefect_home(self) -> Path:
         """Prefect's own folder: database, profiles. A person's ``~/.prefect`` is never touched."""
         return self.root / "prefect"
 
 
-def load_config(*, prefect_port: int | None = None, s3_port: int | None = None) -> StudioConfig:
+def load_config(*, sandbox: bool | None = None, **ports: int | None) -> StudioConfig:
     """Read the configuration of the studio in this home folder.
 
     Args:
-        prefect_port: overrides environment and memory.
-        s3_port: overrides environment and memory.
+        sandbox: overrides environment and what runs.
+        ports: ``prefect_port``, ``s3_port``, ``webhook_port``, ``sandbox_port``; override environment and memory.
 
     Raises:
         StudioError: a setting is out of bounds.
     """
-    flags = {name: port for name, port in (("prefect_port", prefect_port), ("s3_port", s3_port)) if port is not None}
+    flags = {name: value for name, value in {**ports, "sandbox": sandbox}.items() if value is not None}
     try:
         config = StudioConfig.model_validate(flags)
     except ValidationError as error:
         raise StudioError(_explain(error), fix="Correct the option or the STUDIO_ environment variable.") from error
     state = read_state(config.state_file)
-    remembered = state.ports if state else {}
+    if state is None:
+        return config
+    remembered: dict[str, int | bool] = dict(state.ports)
+    if is_running(config.lock_file):
+        remembered["sandbox"] = state.sandbox
     return config.model_copy(
-        update={name: port for name, port in remembered.items() if name not in config.model_fields_set}
+        update={name: value for name, value in remembered.items() if name not in config.model_fields_set}
     )
 
 
@@ -116,7 +176,22 @@ def studio_environment(config: StudioConfig) -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith("PREFECT_") or name.startswith("PREFECT_LOGGING_")
     }
-    return inherited | _home(config) | _prefect(config) | _python(config) | _loopback_without_proxy()
+    return (
+        inherited
+        | {name: value for name, value in _unless_set(config).items() if not inherited.get(name)}
+        | _home(config)
+        | _prefect(config)
+        | _python(config)
+        | _loopback_without_proxy()
+    )
+
+
+def _unless_set(config: StudioConfig) -> dict[str, str]:
+    """What the operator may set otherwise. Without a proxy in front, only a sandbox can reach the receiver."""
+    found = {"STUDIO_WEBHOOK_SECRET": read_webhook_secret(config.webhook_secret_file)}
+    if config.sandbox:
+        found |= {"STUDIO_WEBHOOK_URL": config.webhook_address, "STUDIO_PRICES": json.dumps(SANDBOX_PRICES)}
+    return found
 
 
 def _home(config: StudioConfig) -> dict[str, str]:
@@ -124,8 +199,11 @@ def _home(config: StudioConfig) -> dict[str, str]:
         "STUDIO_HOME": str(config.root),
         # The deployments name flow files relative to this folder.
         "STUDIO_SOURCE": str(_SOURCE),
-        "STUDIO_PREFECT_PORT": str(config.prefect_port),
-        "STUDIO_S3_PORT": str(config.s3_port),
+        **{f"STUDIO_{name.upper()}": str(port) for name, port in config.ports.items()},
+        "STUDIO_SANDBOX": str(config.sandbox).lower(),
+        "STUDIO_SANDBOX_RENDERER": config.sandbox_renderer,
+        # Beside a sandbox nothing names the real accounts, whatever the operator set.
+        **(SANDBOX_BLOCKS if config.sandbox else {}),
     }
 
 

@@ -122,6 +122,19 @@ def wait_until_taken_over(config: StudioConfig, on_change: Callable[[StudioState
     raise StudioUnavailable(f"the studio in {config.root} did not become ready.", fix="Run `studio doctor`.")
 
 
+def require_sandbox(config: StudioConfig, state: StudioState) -> None:
+    """Make sure that a running studio has a sandbox if one is wanted.
+
+    Raises:
+        StudioUnavailable: it runs without, so a render would go to the real provider.
+    """
+    if config.sandbox and not state.sandbox:
+        raise StudioUnavailable(
+            f"the studio in {config.root} runs without the sandbox, with your real accounts.",
+            fix="Stop it with `studio down`, then start it with `studio up --sandbox`.",
+        )
+
+
 def current_state(config: StudioConfig) -> StudioState | None:
     """State of the running studio; None when none runs, whatever an old state file says."""
     return read_state(config.state_file) if is_running(config.lock_file) else None

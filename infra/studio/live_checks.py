@@ -49,9 +49,10 @@ async def check_ledger(config: StudioConfig) -> Check:
 
 
 async def check_contents(config: StudioConfig) -> AsyncIterator[Check]:
-    """Deployments, automations and the storage block on the Prefect server."""
+    """Deployments, automations, block types and the storage block on the Prefect server."""
     for kind in ("deployments", "automations"):
         yield await asyncio.to_thread(_registered, config, kind)
+    yield await asyncio.to_thread(_block_types, config)
     yield await _storage_block(config)
 
 
@@ -67,6 +68,20 @@ def _registered(config: StudioConfig, kind: str) -> Check:
     if missing:
         return Check(kind, "failed", f"not registered: {', '.join(missing)}", _AGAIN)
     return Check(kind, "ok", f"{len(found)} registered")
+
+
+def _block_types(config: StudioConfig) -> Check:
+    from infra.studio.blocks import BLOCK_TYPES  # noqa: PLC0415 - Prefect reads the environment on import
+
+    try:
+        found: list[dict[str, Any]] = call(config, "/block_types/filter", {})
+    except StudioUnavailable as error:
+        return Check("block types", "failed", error.message, _AGAIN)
+    slugs = {entry["slug"] for entry in found}
+    missing = [kind.get_block_type_slug() for kind in BLOCK_TYPES if kind.get_block_type_slug() not in slugs]
+    if missing:
+        return Check("block types", "failed", f"not registered: {', '.join(missing)}", _AGAIN)
+    return Check("block types", "ok", f"{len(BLOCK_TYPES)} registered")
 
 
 async def _storage_block(config: StudioConfig) -> Check:

@@ -2,11 +2,12 @@
 
 import socket
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import psutil
 
-from infra.studio.config import HOST, StudioConfig
+from infra.studio.config import HOST, PORT_NAMES, StudioConfig
 from infra.studio.processes import describe
 from tasks.errors import StudioError
 
@@ -33,19 +34,20 @@ class PortUse:
 
 def needed_ports(config: StudioConfig) -> list[PortUse]:
     """Every port that a start of this studio will listen on."""
-    prefect = PortUse(
-        config.prefect_port,
-        "Prefect server",
-        "API and UI",
-        "studio up --prefect-port NUMBER, or set STUDIO_PREFECT_PORT",
-    )
-    change = "studio up --s3-port NUMBER, or set STUDIO_S3_PORT; its internal ports move with it"
+    prefect = PortUse(config.prefect_port, "Prefect server", "API and UI", _change("prefect_port"))
+    webhooks = PortUse(config.webhook_port, "webhooks", "notices of providers", _change("webhook_port"))
+    sandbox = PortUse(config.sandbox_port, "sandbox", "stand-in for the providers", _change("sandbox_port"))
+    change = f"{_change('s3_port')}; its internal ports move with it"
     store = [
         PortUse(config.s3_port + offset + extra, "object store", service + kind, change)
         for service, offset in OBJECT_STORE_SERVICES.items()
         for extra, kind in ((0, ""), (GRPC_OFFSET, " gRPC"))
     ]
-    return [prefect, *store]
+    return [prefect, *store, webhooks, *([sandbox] if config.sandbox else [])]
+
+
+def _change(name: str) -> str:
+    return f"studio up --{name.replace('_', '-')} NUMBER, or set STUDIO_{name.upper()}"
 
 
 def is_free(port: int) -> bool:
@@ -84,7 +86,7 @@ def require_free(uses: list[PortUse]) -> None:
     if twice:
         raise PortTaken(
             f"port {twice[0]} is wanted by two parts at once.",
-            fix="Choose STUDIO_PREFECT_PORT and STUDIO_S3_PORT further apart.",
+            fix=f"Choose {', '.join(f'STUDIO_{name.upper()}' for name in PORT_NAMES)} further apart.",
         )
     for use in uses:
         if not is_free(use.port):
@@ -97,16 +99,19 @@ def require_free(uses: list[PortUse]) -> None:
 
 
 def free_ports() -> dict[str, int]:
-    """Choose ports that are free now, as ``prefect_port`` and ``s3_port``; for tests and second studios.
+    """Choose ports that are free now, by the names of their settings; for tests and second studios.
 
     Raises:
         PortTaken: no free set was found.
     """
     for _ in range(50):
-        with socket.socket() as one, socket.socket() as two:
-            one.bind((HOST, 0))
-            two.bind((HOST, 0))
-            ports = {"prefect_port": one.getsockname()[1], "s3_port": 10_000 + two.getsockname()[1] % 40_000}
-        if all(is_free(use.port) for use in needed_ports(StudioConfig.model_validate(ports))):
+        with ExitStack() as stack:
+            probes = {name: stack.enter_context(socket.socket()) for name in PORT_NAMES}
+            for probe in probes.values():
+                probe.bind((HOST, 0))
+            ports = {name: probe.getsockname()[1] for name, probe in probes.items()}
+        ports["s3_port"] = 10_000 + ports["s3_port"] % 40_000
+        wanted = [use.port for use in needed_ports(StudioConfig.model_validate({**ports, "sandbox": True}))]
+        if len(set(wanted)) == len(wanted) and all(map(is_free, wanted)):
             return ports
     raise PortTaken("no set of free ports was found in 50 tries.", fix="See what listens on this machine: ss -ltn")

@@ -1,4 +1,4 @@
-"""What a started studio needs inside: the ledger's tables, the storage block, the work pool, the deployments.
+"""What a started studio needs inside: the ledger's tables, the blocks, the work pool, the deployments.
 
 Runs as a process of its own, so that Prefect's client does not stay in the supervisor's memory, and while the servers
 start, so that its imports cost no time. It prints one JSON line per finished step.
@@ -14,20 +14,17 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.exceptions import ObjectAlreadyExists
 from prefect.workers.process import ProcessWorker
-from pydantic import SecretStr
 
 from deployments.register import register_all
+from infra.studio.blocks import register_block_types, save_sandbox_blocks, save_storage_block
 from infra.studio.config import WORK_POOL, StudioConfig, load_config
 from infra.studio.interrupted import interrupted_runs, settle_interrupted
 from infra.studio.parts.object_store import (
     ARCHIVE_BUCKET,
-    REGION,
     STAGING_BUCKET,
-    STAGING_DAYS,
     ObjectStorePart,
 )
 from infra.studio.parts.prefect_server import PrefectServerPart
-from tasks.blocks import S3Storage
 from tasks.errors import StudioError, StudioUnavailable
 from tasks.ledger.store import Ledger
 
@@ -44,14 +41,19 @@ async def provision(config: StudioConfig) -> None:
         await _ledger(config)
         _tell("ledger")
         await _wait_for_server(config)
-        await _storage_block(config)
+        await save_storage_block(config)
         _tell("storage-block")
         await _sweep_uploads(config)
+        if config.sandbox:
+            await save_sandbox_blocks(config)
+            _tell("sandbox-blocks")
         async with get_client() as client:
             await _work_pool(client)
             cut_off = await interrupted_runs(client, WORK_POOL)
             # From here on the worker may start; runs that it takes are not among those.
             _tell("work-pool")
+            await register_block_types(client)
+            _tell("block-types")
             names = await register_all()
             _tell("deployments", names=names)
             await settle_interrupted(client, cut_off)
@@ -80,22 +82,6 @@ async def _wait_for_server(config: StudioConfig) -> None:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         else:
             return
-
-
-async def _storage_block(config: StudioConfig) -> None:
-    """The endpoint changes with the port, so the block is written at every start."""
-    keys = ObjectStorePart(config).credentials()
-    block = S3Storage(
-        endpoint=config.s3_endpoint,
-        secure=False,
-        region=REGION,
-        access_key=SecretStr(keys.access_key),
-        secret_key=SecretStr(keys.secret_key),
-        archive_bucket=ARCHIVE_BUCKET,
-        staging_bucket=STAGING_BUCKET,
-        staging_days=STAGING_DAYS,
-    )
-    await block.asave(config.storage_block, overwrite=True)
 
 
 async def _work_pool(client: PrefectClient) -> None:

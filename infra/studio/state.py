@@ -34,6 +34,7 @@ class StudioState(BaseModel):
     phase: StudioPhase = "starting"
     supervisor: ProcessMark
     ports: dict[str, int]
+    sandbox: bool = Field(default=False, description="Whether the sandbox stands in for the paid providers.")
     parts: dict[str, PartState]
     seconds: float | None = Field(None, description="From the start of the supervisor until everything was ready.")
     error: str = Field("", description="Why the start failed.")

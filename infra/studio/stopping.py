@@ -9,7 +9,7 @@ from infra.studio.config import StudioConfig
 from infra.studio.part import RunningPart
 from infra.studio.processes import end, processes_of_part, studio_processes
 
-ORDER = (("worker",), ("renderer",), ("prefect-server", "object-store"))
+ORDER = (("worker",), ("sandbox", "webhooks"), ("renderer",), ("prefect-server", "object-store"))
 """A run that is stopped tells the server so: whoever works stops before what it works with."""
 
 log = logging.getLogger("studio.stopping")

@@ -23,10 +23,13 @@ from infra.studio.part import Part, RunningPart
 from infra.studio.parts.object_store import ObjectStorePart
 from infra.studio.parts.prefect_server import PrefectServerPart
 from infra.studio.parts.renderer import RendererPart
+from infra.studio.parts.sandbox import SandboxPart
+from infra.studio.parts.webhooks import WebhooksPart
 from infra.studio.parts.worker import WorkerPart
 from infra.studio.ports import needed_ports, require_free
 from infra.studio.processes import ProcessMark, end, mark_of, studio_processes
 from infra.studio.restarts import RestartBudget
+from infra.studio.secret_files import make_webhook_secret
 from infra.studio.setting_up import SETUP, set_up
 from infra.studio.state import PartState, StudioState, held_lock, read_state
 from infra.studio.stopping import stop_parts
@@ -41,7 +44,14 @@ log = logging.getLogger("studio.supervisor")
 
 def make_parts(config: StudioConfig) -> list[Part]:
     """All parts, in the order in which people read them."""
-    return [ObjectStorePart(config), PrefectServerPart(config), RendererPart(config), WorkerPart(config)]
+    always: list[Part] = [
+        ObjectStorePart(config),
+        PrefectServerPart(config),
+        RendererPart(config),
+        WebhooksPart(config),
+        WorkerPart(config),
+    ]
+    return [*always, SandboxPart(config)] if config.sandbox else always
 
 
 def titles(config: StudioConfig) -> dict[str, str]:
@@ -70,7 +80,8 @@ class Supervisor:
             version=installed_version(),
             home=config.root,
             supervisor=mark_of(os.getpid()),
-            ports={"prefect_port": config.prefect_port, "s3_port": config.s3_port},
+            ports=config.ports,
+            sandbox=config.sandbox,
             parts=rows | {SETUP: PartState()},
         )
         self.board = Board(config, state)
@@ -86,6 +97,7 @@ class Supervisor:
         error: StudioError | None = None
         try:
             self._make_room()
+            make_webhook_secret(self.config.webhook_secret_file)
             jobs = [asyncio.create_task(self._keep(part)) for part in self.parts]
             jobs.append(asyncio.create_task(self._cap_logs()))
             await self._start_up()

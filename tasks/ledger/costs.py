@@ -37,6 +37,13 @@ async def record_charge(connection: AsyncConnection, charge: Charge) -> None:
     )
 
 
+async def find_latest_charge(connection: AsyncConnection, provider: str, account: str) -> datetime | None:
+    """The moment of the newest charge of an account."""
+    query = select(func.max(charges.c.at)).where(charges.c.provider == provider, charges.c.account == account)
+    latest: datetime | None = await connection.scalar(query)
+    return latest
+
+
 async def sum_costs(connection: AsyncConnection, since: datetime | None) -> list[CostLine]:
     """Sum by month, provider, account and unit, in that order."""
     lines: dict[tuple[str, str, str, str], dict[str, Any]] = {}

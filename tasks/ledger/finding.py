@@ -75,3 +75,13 @@ def select_in_states(states: Collection[State], provider: str | None, limit: int
     return (
         select(submissions).where(_rows.state.in_(sorted(states)), *at_provider).order_by(_rows.updated_at).limit(limit)
     )
+
+
+def select_archived_since(since: datetime, limit: int) -> Select[Any]:
+    """Rows that came into the archive since a moment, newest first."""
+    return (
+        select(submissions)
+        .where(_rows.state == State.ARCHIVED, _rows.updated_at >= since)
+        .order_by(_rows.updated_at.desc())
+        .limit(limit)
+    )

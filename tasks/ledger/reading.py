@@ -14,7 +14,7 @@ from tasks.errors import StillRunning
 from tasks.ledger import finding
 from tasks.ledger.breakers import find_breaker
 from tasks.ledger.budget import sum_committed
-from tasks.ledger.costs import sum_costs
+from tasks.ledger.costs import find_latest_charge, sum_costs
 from tasks.ledger.database import Database
 from tasks.ledger.hints import list_hints
 from tasks.ledger.models import Breaker, Committed, CostLine, Entry, Event
@@ -68,6 +68,10 @@ class LedgerReader:
         """Unfinished rows that nobody has touched for a while and nobody means to poll soon, oldest first."""
         return await self._entries(finding.select_unattended(self._clock() - older_than, limit))
 
+    async def archived_since(self, since: datetime, *, limit: int = 1000) -> list[Entry]:
+        """Rows that came into the archive since a moment, newest first."""
+        return await self._entries(finding.select_archived_since(since, limit))
+
     async def stale(self, state: State, older_than: timedelta, *, limit: int = 1000) -> list[Entry]:
         """Rows that have been in a state for longer than a while, oldest first."""
         rows = submissions.c
@@ -108,6 +112,10 @@ class LedgerReader:
     async def costs(self, *, since: datetime | None = None) -> list[CostLine]:
         """Costs by month, provider, account and unit, with what no submission explains."""
         return await self._database.read(lambda connection: sum_costs(connection, since))
+
+    async def latest_charge(self, provider: str, account: str) -> datetime | None:
+        """When the provider's books, as far as they are known, last took money from an account."""
+        return await self._database.read(lambda connection: find_latest_charge(connection, provider, account))
 
     async def committed(self, provider: str) -> list[Committed]:
         """What counts against the monthly cap of each account of a provider now, by unit."""

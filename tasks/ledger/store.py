@@ -20,8 +20,9 @@ from tasks.ledger.hints import add_hint
 from tasks.ledger.models import Breaker, Charge, Entry, Intent, Limits, StateConflict
 from tasks.ledger.reading import LedgerReader, utc_now
 from tasks.ledger.reserving import insert_reservation
-from tasks.ledger.rows import add_event, find_entry, insert_or, was_made
-from tasks.ledger.schema import restarts, submissions
+from tasks.ledger.restarts import add_restart
+from tasks.ledger.rows import add_event, find_entry, was_made
+from tasks.ledger.schema import submissions
 from tasks.ledger.states import State, is_allowed
 from tasks.ledger.upgrade import upgrade
 
@@ -148,13 +149,17 @@ class Ledger(LedgerReader):
         """Give up on a person's word; an ambiguous row is given up by ``settle`` only."""
         return await self._change(entry_id, expected, State.CANCELLED, _end(reason, charged, expected), owner=owner)
 
-    async def mark_ambiguous(self, entry_id: UUID, note: str, *, owner: str | None = None) -> Entry:
-        """Note that the submission left and no answer came."""
-        return await self._change(entry_id, State.SUBMITTING, State.AMBIGUOUS, {"reason": note}, owner=owner)
+    async def mark_ambiguous(self, entry: Entry, note: str, *, owner: str | None = None) -> Entry:
+        """Note that this very submission, not a later one of the row, left and no answer came."""
+        values = {"reason": note}
+        since = entry.updated_at
+        return await self._change(entry.id, State.SUBMITTING, State.AMBIGUOUS, values, owner=owner, since=since)
 
-    async def release(self, entry_id: UUID, note: str, *, owner: str | None = None) -> Entry:
-        """Give back the right to submit: the submission surely never left, or was not accepted."""
-        return await self._change(entry_id, State.SUBMITTING, State.RESERVED, {"reason": note}, owner=owner)
+    async def release(self, entry: Entry, note: str, *, owner: str | None = None) -> Entry:
+        """Give back this very right to submit, not a later one of the row: it surely never left, or was refused."""
+        values = {"reason": note}
+        since = entry.updated_at
+        return await self._change(entry.id, State.SUBMITTING, State.RESERVED, values, owner=owner, since=since)
 
     async def settle(
         self,
@@ -224,29 +229,32 @@ class Ledger(LedgerReader):
     async def count_restart(self, flow_run_id: str) -> int:
         """Count one more restart of a flow run and return how many there were."""
         now = self._clock()
-
-        async def work(connection: AsyncConnection) -> int:
-            new = insert_or(connection, restarts).values(flow_run_id=flow_run_id, count=1, first_at=now, last_at=now)
-            statement = new.on_conflict_do_update(
-                index_elements=[restarts.c.flow_run_id], set_={"count": restarts.c.count + 1, "last_at": now}
-            )
-            return int((await connection.execute(statement.returning(restarts.c.count))).scalar_one())
-
-        return await self._database.write(work)
+        return await self._database.write(lambda connection: add_restart(connection, flow_run_id, now))
 
     async def _change(
-        self, entry_id: UUID, expected: State, to: State, values: Mapping[str, Any], *, owner: str | None
+        self,
+        entry_id: UUID,
+        expected: State,
+        to: State,
+        values: Mapping[str, Any],
+        *,
+        owner: str | None,
+        since: datetime | None = None,
     ) -> Entry:
-        """Move a row from the expected state, or find that this very change is made already."""
+        """Move a row from the expected state, or find that this very change is made already.
+
+        With ``since`` the row must have been in that state since that very moment.
+        """
         if not is_allowed(expected, to):
             raise ValueError(f"a submission cannot go from {expected} to {to}")
         change_id = uuid4()
 
         async def work(connection: AsyncConnection) -> Entry:
             now = self._clock()
+            untouched = [] if since is None else [submissions.c.updated_at == since]
             statement = (
                 update(submissions)
-                .where(submissions.c.id == entry_id, submissions.c.state == expected)
+                .where(submissions.c.id == entry_id, submissions.c.state == expected, *untouched)
                 .values(state=to, updated_at=now, **values, **({} if owner is None else {"owner": owner}))
                 .returning(*submissions.c)
             )

@@ -68,7 +68,7 @@ PATHS: dict[State, tuple[State, Step]] = {
     State.SUBMITTED: (State.SUBMITTING, lambda ledger, row: ledger.mark_submitted(row.id, f"job-{row.id}")),
     State.SUCCEEDED: (State.SUBMITTED, lambda ledger, row: ledger.mark_succeeded(row.id, {"seconds": 1.5})),
     State.ARCHIVED: (State.SUCCEEDED, lambda ledger, row: ledger.mark_archived(row.id, "s3://archive/x.mp4")),
-    State.AMBIGUOUS: (State.SUBMITTING, lambda ledger, row: ledger.mark_ambiguous(row.id, "no answer")),
+    State.AMBIGUOUS: (State.SUBMITTING, lambda ledger, row: ledger.mark_ambiguous(row, "no answer")),
     State.FAILED: (
         State.RESERVED,
         lambda ledger, row: ledger.mark_failed(row.id, "bad file", charged=None, expected=State.RESERVED),
@@ -96,7 +96,7 @@ CHANGES: list[tuple[State, State, Step]] = [
     (State.SUCCEEDED, State.ARCHIVED, PATHS[State.ARCHIVED][1]),
     (State.ARCHIVED, State.SUCCEEDED, lambda ledger, row: ledger.mark_archive_lost(row.id, "retired")),
     (State.SUBMITTING, State.AMBIGUOUS, PATHS[State.AMBIGUOUS][1]),
-    (State.SUBMITTING, State.RESERVED, lambda ledger, row: ledger.release(row.id, "busy")),
+    (State.SUBMITTING, State.RESERVED, lambda ledger, row: ledger.release(row, "busy")),
     (
         State.AMBIGUOUS,
         State.SUBMITTED,

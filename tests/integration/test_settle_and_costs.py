@@ -70,7 +70,7 @@ def a_row(state: State, key: str = KEY, *, age: float = 0, **more: Any) -> Entry
             return await ledger.mark_cancelled(row.id, "not wanted", charged=None, expected=row.state)
         row = await ledger.mark_submitting(row.id, "run-1")
         if state is State.AMBIGUOUS:
-            return await ledger.mark_ambiguous(row.id, "the answer was lost")
+            return await ledger.mark_ambiguous(row, "the answer was lost")
         if state is State.FAILED:
             return await ledger.mark_failed(row.id, "no face.", charged=False, expected=row.state)
         if state is not State.SUBMITTING:

@@ -175,7 +175,7 @@ def make(receiver: Receiver, state: str, job_id: str = "job-1") -> Entry:
         if state == "submitting":
             return entry
         if state == "ambiguous":
-            return await ledger.mark_ambiguous(entry.id, "no answer")
+            return await ledger.mark_ambiguous(entry, "no answer")
         entry = await ledger.mark_submitted(entry.id, f"{job_id}-{intent.render_key[:24]}")
         await ledger.set_next_poll(entry.id, datetime.now(UTC) + LATER)
         if state == "submitted":

@@ -54,8 +54,8 @@ CALLS: dict[str, tuple[State | None, State, Call]] = {
     "succeeded": (State.SUBMITTED, State.SUCCEEDED, lambda book, row, _: book.mark_succeeded(row.id, {})),
     "archived": (State.SUCCEEDED, State.ARCHIVED, lambda book, row, _: book.mark_archived(row.id, "s3://a/b")),
     "lost": (State.ARCHIVED, State.SUCCEEDED, lambda book, row, _: book.mark_archive_lost(row.id, "")),
-    "ambiguous": (State.SUBMITTING, State.AMBIGUOUS, lambda book, row, _: book.mark_ambiguous(row.id, "")),
-    "release": (State.SUBMITTING, State.RESERVED, lambda book, row, _: book.release(row.id, "")),
+    "ambiguous": (State.SUBMITTING, State.AMBIGUOUS, lambda book, row, _: book.mark_ambiguous(row, "")),
+    "release": (State.SUBMITTING, State.RESERVED, lambda book, row, _: book.release(row, "")),
     "resubmit": (
         State.AMBIGUOUS,
         State.RESERVED,

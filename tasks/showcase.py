@@ -51,7 +51,7 @@ def _facts(video: FinishedVideo) -> list[list[str]] | list[dict[str, str]]:
         "length": f"{manifest.seconds:.2f} s",
         "picture": f"{manifest.width}x{manifest.height} at {manifest.fps:g} fps",
         "provider": manifest.provider,
-        "cost": manifest.estimate,
+        "estimated cost": manifest.estimate,
         "render key": manifest.render_key,
         "archived before": "yes" if video.again else "no",
         "remarks": "; ".join(remarks(manifest)) or "none",

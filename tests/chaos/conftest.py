@@ -1,3 +1,39 @@
-"""The chaos tests use the studio and the media of the end-to-end tests."""
+"""The chaos tests use the studio and the media of the end-to-end tests; those of paid renders have one of their own."""
 
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos.figures import FIGURES
+from tests.chaos.lives import Place
+from tests.chaos.matrix import ROUNDS, table
+from tests.chaos.nursery import Nursery
+from tests.e2e.api import StudioApi
 from tests.e2e.conftest import api  # noqa: F401 - a fixture
+from tests.studio_fixture import studio_in
+
+
+@pytest.fixture(scope="package")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A studio with a sandbox, and a nursery of runs that may be killed."""
+    folder = tmp_path_factory.mktemp("paid")
+    with (
+        studio_in(folder / "home", sandbox=True) as studio,
+        Nursery(studio.environment, folder / "nursery") as nursery,
+    ):
+        yield Place(StudioApi(studio), nursery, folder)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the crash matrix, and what else was measured."""
+    if FIGURES:
+        terminalreporter.section("chaos, measured")
+        for line in FIGURES:
+            terminalreporter.write_line(line)
+    if ROUNDS:
+        terminalreporter.section(f"crash matrix, {len(ROUNDS)} rounds")
+        for line in table(ROUNDS):
+            terminalreporter.write_line(line)
+        for each in ROUNDS:
+            spent = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in each.seconds.items())
+            terminalreporter.write_line(f"{each.name}: {sum(life.kills for life in each.lives)} kills; {spent}")

@@ -14,7 +14,7 @@ from tasks.errors import (
     RequestRefused,
     StudioError,
 )
-from tasks.ledger import BudgetExceeded, Entry, State
+from tasks.ledger import BudgetExceeded, Entry, State, StateConflict
 from tasks.ledger.opening import open_ledger
 from tasks.models import RenderRequest
 from tasks.plan import RenderPlan, check_media
@@ -52,20 +52,28 @@ async def submit_to_first(
     """
     refused: list[Problem] = []
     last: StudioError | None = None
-    for number, plan in enumerate(await put_open_first(plans), start=1):
-        problems = await check_media(plan, request, media)
+    under_way = await find_under_way(plans)
+    ordered = sorted(plans, key=lambda plan: plan.render_key not in under_way)
+    for number, plan in enumerate(ordered, start=1):
+        # What is on its way is followed, even if this studio would refuse it by now.
+        problems = [] if plan.render_key in under_way else await check_media(plan, request, media)
         if problems:
             refused += problems
             continue
-        has_next = number < len(plans)
+        has_next = number < len(ordered)
         try:
             return await _accept(plan, media, delivery, owner, FALLBACK_PATIENCE_SECONDS if has_next else None)
         except _NOT_ACCEPTED as error:
             last = error
             if not has_next:
                 raise
+            held = await give_up_intent(plan, str(error), owner)
+            if held is not None and held.state is State.RESERVED:
+                # Another run still means to submit there.
+                raise
+            if held is not None:
+                return await submit_once(held, {}, owner)
             log.warning("not accepted, trying the next provider provider=%s error=%s", plan.provider, error)
-            await give_up_intent(plan, str(error), owner)
     raise last or RequestRefused(refused)
 
 
@@ -79,25 +87,33 @@ async def _accept(
     return await submit_once(entry, inputs, owner, patience_seconds)
 
 
-@task(name="open already?", task_run_name="open already?")
-async def put_open_first(plans: Sequence[RenderPlan]) -> list[RenderPlan]:
-    """The same plans; one that has a submission on its way goes first, whatever another would cost now."""
+@task(name="under way already?", task_run_name="under way already?")
+async def find_under_way(plans: Sequence[RenderPlan]) -> set[str]:
+    """Render keys of plans that have a submission on its way: they go first, whatever another would cost now."""
     if len(plans) == 1:
-        return list(plans)
+        return set()
     async with open_ledger() as ledger:
-        entries = {plan.render_key: await ledger.find(plan.render_key) for plan in plans}
-
-    def is_idle(plan: RenderPlan) -> bool:
-        entry = entries[plan.render_key]
-        return entry is None or not entry.is_open or entry.state is State.RESERVED
-
-    return sorted(plans, key=is_idle)
+        entries = [await ledger.find(plan.render_key) for plan in plans]
+    return {entry.render_key for entry in entries if entry and entry.is_open and entry.state is not State.RESERVED}
 
 
 @task(name="give up the intent", task_run_name="give up the intent")
-async def give_up_intent(plan: RenderPlan, reason: str, owner: str) -> None:
-    """An intent that nobody will follow must not hold a part of the budget."""
+async def give_up_intent(plan: RenderPlan, reason: str, owner: str) -> Entry | None:
+    """Give up what nobody will follow, so that it holds no budget; what others follow is theirs.
+
+    Returns:
+        The row if it is still open, None when no submission of this plan is on its way or meant any more.
+    """
     async with open_ledger() as ledger:
         entry = await ledger.find(plan.render_key)
-        if entry is not None and entry.state is State.RESERVED and entry.reserved_by == owner:
-            await ledger.mark_cancelled(entry.id, reason, charged=False, expected=State.RESERVED, owner=owner)
+        if entry is None or not entry.is_open:
+            return None
+        if entry.state is not State.RESERVED or entry.reserved_by != owner:
+            return entry
+        try:
+            await ledger.mark_cancelled(
+                entry.id, reason, charged=False, expected=State.RESERVED, owner=owner, since=entry.updated_at
+            )
+        except StateConflict as conflict:
+            return conflict.entry if conflict.entry.is_open else None
+        return None

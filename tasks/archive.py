@@ -132,7 +132,13 @@ def _check_video(path: Path, facts: JobFacts) -> float:
             f"{facts.provider} job {facts.job_id} delivered {found.name} instead of an MP4 video.",
             fix="Run the same request again to download it once more; nothing was archived.",
         )
-    decoded = verify_playable(path)
+    try:
+        decoded = verify_playable(path)
+    except DownloadBroken as error:
+        raise DownloadBroken(
+            f"{facts.provider} job {facts.job_id} delivered a video that is damaged: {error.message}",
+            fix="Run the same request again to download it once more; nothing was archived.",
+        ) from error
     return max(decoded.video_seconds, decoded.audio_seconds or 0.0)
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 QUESTIONS_AT_ONCE = 4
 STUCK = timedelta(hours=24)
 """A job that takes longer than this is shown to a person."""
-PUBLISHED_WITHIN = timedelta(hours=24)
+PUBLISHED_WITHIN = timedelta(days=7)
 """How far back archived renders are looked at for videos that were never handed out."""
 MOST_ARCHIVED = 5000
 UNFINISHED_UPLOAD = timedelta(days=1)
@@ -61,7 +61,9 @@ async def give_up_intents(rows: Sequence[Leftover], owner: str, until: float) ->
 
     async def give_up(ledger: "Ledger", row: Leftover) -> Leftover:
         reason = f"nothing was sent for {hours:g} h, so the intent was given up"
-        entry = await ledger.mark_cancelled(row.entry.id, reason, charged=False, expected=State.RESERVED, owner=owner)
+        entry = await ledger.mark_cancelled(
+            row.entry.id, reason, charged=False, expected=State.RESERVED, owner=owner, since=row.entry.updated_at
+        )
         return row.told(Verdict.DONE, reason, "Run the request again if the video is still wanted.", entry=entry)
 
     return await work_through(rows, {State.RESERVED}, give_up, until=until, at_once=1)

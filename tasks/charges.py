@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from prefect import task
+from pydantic import ValidationError
 
 from tasks.errors import StudioError
 from tasks.ledger import Charge, CostLine
@@ -50,21 +51,39 @@ async def read_charges(until: float) -> list[Note]:
         for provider in providers:
             try:
                 latest = await ledger.latest_charge(provider.name, provider.account)
-                since = max(at_first, latest - WRITTEN_LATE) if latest else at_first
-                notes += await _read_books(ledger, provider, since, until)
+                since = _since(latest, at_first)
+                # Of a job whose parts may lie before the window, an earlier pass has seen all.
+                seen_since = since + WRITTEN_LATE if since > at_first else since
+                notes += await _read_books(ledger, provider, since, seen_since, until)
             except Exception as error:  # noqa: BLE001 - reported, provider by provider
                 verdict, told, next_step = judge(error, f"charges provider={provider.name}")
                 notes.append(_note(provider, told, verdict, next_step))
     return notes
 
 
-async def _read_books(ledger: "Ledger", provider: Provider, since: datetime, until: float) -> list[Note]:
+def _since(latest: datetime | None, at_first: datetime) -> datetime:
+    """Where to begin: two spans before the newest known charge, which a wrong clock may have put into the future."""
+    if latest is None:
+        return at_first
+    return max(at_first, min(latest, datetime.now(UTC)) - 2 * WRITTEN_LATE)
+
+
+async def _read_books(
+    ledger: "Ledger", provider: Provider, since: datetime, seen_since: datetime, until: float
+) -> list[Note]:
     unexplained: list[SeenCharge] = []
     for seen in _by_job(await provider.charges(since)):
+        if seen.at < seen_since:
+            continue
         if time.monotonic() > until:
             return [_note(provider, "no time was left in this pass", Verdict.WAITS)]
-        if not await _assign(ledger, provider, seen):
-            unexplained.append(seen)
+        try:
+            if not await _assign(ledger, provider, seen):
+                unexplained.append(seen)
+        except ValidationError as error:
+            # A senseless row must not hide the others.
+            log.warning("charge not kept provider=%s problems=%d", provider.name, error.error_count())
+            unexplained.append(seen.model_copy(update={"amount": Decimal(0)}))
     if not unexplained:
         return []
     log.warning("charges that no submission explains provider=%s count=%d", provider.name, len(unexplained))
@@ -100,7 +119,9 @@ def _by_job(charges: Sequence[SeenCharge]) -> list[SeenCharge]:
     for charge in charges:
         jobs[charge.job_id, charge.unit].append(charge)
     return [
-        parts[0].model_copy(update={"amount": sum((part.amount for part in parts), Decimal(0))})
+        parts[0].model_copy(
+            update={"amount": sum((part.amount for part in parts), Decimal(0)), "at": max(part.at for part in parts)}
+        )
         for parts in jobs.values()
     ]
 

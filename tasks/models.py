@@ -26,7 +26,10 @@ _LANGUAGE = r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$"
 
 def check_media_reference(reference: str) -> str:
     """Accept ``s3://bucket/key`` and ``https://host/path``; say what is allowed otherwise."""
-    parts = urlsplit(reference)
+    try:
+        parts = urlsplit(reference)
+    except ValueError:
+        raise ValueError(f"{reference!r} is no address. Write s3://bucket/key or https://host/path.") from None
     if parts.scheme == "s3":
         if not _BUCKET.match(parts.netloc) or len(parts.path) < 2:
             raise ValueError(f"{reference!r} does not name an object. Write s3://bucket/key.")

@@ -65,6 +65,7 @@ async def archive_original(entry: Entry, result: ResultFile | None, folder: Path
         except (ResultExpired, DownloadBroken) as error:
             log.warning("result not usable attempt=%d key=%s error=%s", attempt, entry.render_key, error)
             if attempt == DOWNLOADS:
+                await _let_go(entry)
                 raise
             await asyncio.sleep(AGAIN_SECONDS * (attempt - 1))
             result = await _fresh_result(provider, entry, error)
@@ -107,6 +108,12 @@ async def _fresh_result(provider: Provider, entry: Entry, error: StudioError) ->
     if status.result is None:
         raise error
     return status.result
+
+
+async def _let_go(entry: Entry) -> None:
+    """Whoever comes next need not wait for this run."""
+    async with open_ledger() as ledger:
+        await ledger.let_go(entry.id, (await ledger.get(entry.id)).owner)
 
 
 def _gone(entry: Entry) -> ResultExpired:

@@ -13,8 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from prefect import task
+from pydantic import ValidationError
 
 from tasks.errors import JobUnknown, ProviderBusy, ProviderUnavailable, RenderFailed, StillRunning
+from tasks.followers import OtherAsker, is_archived_by_another
 from tasks.http import asked_pause
 from tasks.ledger import Charge, Entry, State, StateConflict
 from tasks.ledger.opening import open_ledger
@@ -29,12 +31,8 @@ if TYPE_CHECKING:
 JITTER = 0.1
 WATCH_SECONDS = 1.0
 """How often the ledger is looked at while waiting; shorter pauses are not planned there."""
-GRACE = timedelta(seconds=10)
-"""How late another run's question may be before this run asks itself."""
 UNKNOWN_TOLERATED = 3
 """Times in a row that a provider may not know its own job yet."""
-ARCHIVING_SECONDS = 120
-"""How long another run is given to archive what it found finished."""
 
 log = logging.getLogger("studio.poll")
 Watcher = Callable[[JobStatus], Awaitable[None]]
@@ -59,12 +57,20 @@ async def wait_for_render(entry: Entry, owner: str) -> ResultFile | None:
     provider = await provider_of(entry)
     progress = ProgressBar(f"{provider.name} job {entry.job_id}")
     async with open_ledger() as ledger:
-        status = await poll_until_done(
-            ledger, provider, entry, owner, deadline_seconds=get_settings().render_deadline_seconds, watch=progress.show
-        )
-        if status is None:
-            return None
-        return await note_outcome(ledger, entry, status, owner)
+        try:
+            status = await poll_until_done(
+                ledger,
+                provider,
+                entry,
+                owner,
+                deadline_seconds=get_settings().render_deadline_seconds,
+                watch=progress.show,
+            )
+            return None if status is None else await note_outcome(ledger, entry, status, owner)
+        except BaseException:
+            # Whoever comes next need not wait for this run.
+            await ledger.let_go(entry.id, owner)
+            raise
 
 
 async def note_outcome(ledger: "Ledger", entry: Entry, status: JobStatus, owner: str) -> ResultFile:
@@ -77,12 +83,14 @@ async def note_outcome(ledger: "Ledger", entry: Entry, status: JobStatus, owner:
         reason = status.reason or f"it ended as {status.word!r} without a result"
         before = (await ledger.get(entry.id)).state
         if before in {State.SUBMITTED, State.SUCCEEDED}:
+            # Once it was finished, a failure is a result that was lost, and says nothing about money.
+            charged = status.charged if before is State.SUBMITTED else None
             await _unless_overtaken(
-                ledger.mark_failed(entry.id, reason, charged=status.charged, expected=before, owner=owner),
+                ledger.mark_failed(entry.id, reason, charged=charged, expected=before, owner=owner),
                 {State.FAILED},
             )
         raise RenderFailed(
-            f"{entry.provider} could not render it: {reason}",
+            f"{entry.provider} could not render it: {reason.rstrip('.')}.",
             provider=entry.provider,
             job_id=entry.job_id or "",
             fix="Mend the cause and run the request again; that makes a new submission.",
@@ -91,19 +99,28 @@ async def note_outcome(ledger: "Ledger", entry: Entry, status: JobStatus, owner:
         ledger.mark_succeeded(entry.id, status.result.model_dump(mode="json"), owner=owner),
         {State.SUCCEEDED, State.ARCHIVED},
     )
-    if status.cost is not None:
-        await ledger.record_charge(
-            Charge(
-                provider=entry.provider,
-                account=entry.account,
-                reference=entry.job_id or "",
-                at=datetime.now(UTC),
-                amount=status.cost,
-                unit=status.cost_unit,
-                submission_id=entry.id,
-            )
-        )
+    await _note_cost(ledger, entry, status)
     return status.result
+
+
+async def _note_cost(ledger: "Ledger", entry: Entry, status: JobStatus) -> None:
+    """Keep what the provider says it took; a senseless figure must not stand between a paid video and the archive."""
+    if status.cost is None:
+        return
+    try:
+        charge = Charge(
+            provider=entry.provider,
+            account=entry.account,
+            reference=entry.job_id or "",
+            at=datetime.now(UTC),
+            amount=status.cost,
+            unit=status.cost_unit,
+            submission_id=entry.id,
+        )
+    except ValidationError as error:
+        log.warning("cost not kept job=%s problems=%d", entry.job_id, error.error_count())
+        return
+    await ledger.record_charge(charge)
 
 
 async def _unless_overtaken(change: Awaitable[Entry], done: set[State]) -> None:
@@ -127,10 +144,14 @@ async def poll_until_done(
     """
     end = time.monotonic() + deadline_seconds
     asking = _Asking(provider, entry.job_id or "", watch)
+    other = OtherAsker(owner, provider.pace)
     planned: datetime | None = None
     for pause in pauses(provider.pace):
         entry = await ledger.get(entry.id)
-        if entry.state is State.ARCHIVED or await _is_being_archived(ledger, entry, owner):
+        if await is_archived_by_another(ledger, entry, owner):
+            return None
+        entry = await ledger.get(entry.id)
+        if entry.state is State.ARCHIVED:
             return None
         if not entry.is_open:
             raise RenderFailed(
@@ -140,7 +161,7 @@ async def poll_until_done(
                 fix="Run the request again; that makes a new submission.",
             )
         rest = WATCH_SECONDS
-        if not _is_asked_by_another(entry, owner, planned, provider.pace):
+        if not other.is_there(entry, planned):
             status, asked = await asking.once(ledger)
             if status is not None and status.phase in {"succeeded", "failed"}:
                 return status
@@ -201,28 +222,6 @@ class _Asking:
             log.warning("unknown status provider=%s job=%s word=%r", self._provider.name, self._job_id, status.word)
         await self._watch(status)
         return status, 0
-
-
-def _is_asked_by_another(entry: Entry, owner: str, planned: datetime | None, pace: Pace) -> bool:
-    """Whether another living run has planned the next question."""
-    if entry.next_poll_at is None or entry.owner == owner or entry.next_poll_at == planned:
-        return False
-    late = datetime.now(UTC) - entry.next_poll_at
-    # A plan far in the future was made by a clock that is wrong.
-    return -timedelta(seconds=2 * pace.longest) - GRACE < late < GRACE
-
-
-async def _is_being_archived(ledger: "Ledger", entry: Entry, owner: str) -> bool:
-    """Wait for another run that has found the render finished; False when it does not get it archived in time."""
-    if entry.state is not State.SUCCEEDED or entry.owner == owner:
-        return False
-    age = (datetime.now(UTC) - entry.updated_at).total_seconds()
-    try:
-        left = min(ARCHIVING_SECONDS, ARCHIVING_SECONDS - age)
-        return (await ledger.wait_change(entry.id, State.SUCCEEDED, deadline=max(0, left))).state is State.ARCHIVED
-    except StillRunning:
-        log.warning("taking over what was not archived key=%s owner=%s", entry.render_key, entry.owner)
-        return False
 
 
 async def _rest(ledger: "Ledger", entry: Entry, seconds: float, planned: datetime | None) -> None:

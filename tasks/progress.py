@@ -1,5 +1,6 @@
 """The progress bar on a run's page."""
 
+import logging
 from uuid import UUID
 
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
@@ -8,6 +9,8 @@ from prefect.context import FlowRunContext
 from tasks.providers.base import JobStatus
 
 PROGRESS_KEY = "render-progress"
+
+log = logging.getLogger("studio.poll")
 
 
 class ProgressBar:
@@ -28,6 +31,13 @@ class ProgressBar:
         if FlowRunContext.get() is None or percent == self._shown:
             return
         self._shown = percent
+        try:
+            await self._draw(percent)
+        except Exception as error:  # noqa: BLE001 - only a picture
+            # A page that cannot be drawn must not end the wait for a paid render.
+            log.warning("progress not shown percent=%s error=%r", percent, error)
+
+    async def _draw(self, percent: float) -> None:
         if self._artifact_id is None:
             self._artifact_id = await acreate_progress_artifact(
                 progress=percent, key=PROGRESS_KEY, description=self._description

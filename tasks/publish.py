@@ -37,7 +37,10 @@ async def find_finished(plans: Sequence[RenderPlan], delivery: Delivery) -> Fini
 
     None when there is none, or when a part of it is damaged or gone: it is then delivered anew from the original.
     """
-    store = await load_store(get_settings().storage_block)
+    return await _find(await load_store(get_settings().storage_block), plans, delivery)
+
+
+async def _find(store: ObjectStore, plans: Sequence[RenderPlan], delivery: Delivery) -> FinishedVideo | None:
     for plan in plans:
         key = f"{delivery_prefix(plan.render_key, delivery.labels)}/manifest.json"
         try:
@@ -60,11 +63,13 @@ async def find_finished(plans: Sequence[RenderPlan], delivery: Delivery) -> Fini
 @task(name="finished by another run?", task_run_name="finished by another run?")
 async def await_finished(plans: Sequence[RenderPlan], delivery: Delivery) -> FinishedVideo | None:
     """Wait a while for the run that has archived this render to publish it; None when it does not."""
-    end = time.monotonic() + PUBLISHING_SECONDS
+    store = await load_store(get_settings().storage_block)
+    end, pause = time.monotonic() + PUBLISHING_SECONDS, 1.0
     while time.monotonic() < end:
-        if finished := await find_finished.fn(plans, delivery):
+        if finished := await _find(store, plans, delivery):
             return finished
-        await asyncio.sleep(1)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.3, 5)
     return None
 
 

@@ -3,11 +3,13 @@
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, computed_field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, computed_field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+PAID_PROVIDERS = ("topview", "mingyan")
 
 
 def _default_home() -> Path:
@@ -125,6 +127,17 @@ class StudioSettings(BaseSettings):
     local_job_attempts: int = Field(
         default=2, ge=1, description="How often a local job whose renderer died is tried before it fails."
     )
+
+    @field_validator("prices", "budgets")
+    @classmethod
+    def _names_providers(cls, table: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """A cap under a name that no provider has would silently be none."""
+        for name in table:
+            provider, _, mode = name.partition("/")
+            if provider not in PAID_PROVIDERS or (mode and info.field_name == "budgets"):
+                form = "provider or provider/mode" if info.field_name == "prices" else "provider"
+                raise ValueError(f"{name!r} is not a {form}; the providers are {', '.join(PAID_PROVIDERS)}.")
+        return table
 
     @computed_field  # type: ignore[prop-decorator]
     @property

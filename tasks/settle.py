@@ -34,7 +34,7 @@ async def look_and_settle(ledger: "Ledger", provider: Provider, entry: Entry, ow
         ProviderError: the provider does not answer the look-up; nothing was changed.
     """
     order = order_of(entry)
-    hints = await ledger.hints(entry.provider, order.order_id)
+    hints = await _usable_hints(ledger, entry, order.order_id)
     sighting: Sighting = await patiently(may_repeat_poll, seconds=LOOK_SECONDS)(provider.look_up, order, hints)
     try:
         if sighting.seen == "unknown":
@@ -42,7 +42,16 @@ async def look_and_settle(ledger: "Ledger", provider: Provider, entry: Entry, ow
         return await _write_down(ledger, entry, sighting.job_id, owner)
     except StateConflict as conflict:
         # The answer came after all, or somebody else looked as well.
+        if sighting.job_id and conflict.entry.job_id != sighting.job_id:
+            cry_for_help(entry, sighting.job_id)
         return conflict.entry
+
+
+async def _usable_hints(ledger: "Ledger", entry: Entry, order_id: str) -> list[str]:
+    """Job ids that notices named for this order, newest first, without those that are known as other renders."""
+    named = reversed(await ledger.hints(entry.provider, order_id))
+    rows = {job_id: await ledger.find_job(entry.provider, job_id) for job_id in named}
+    return [job_id for job_id, row in rows.items() if row is None or row.id == entry.id]
 
 
 async def _leave_open(ledger: "Ledger", entry: Entry, owner: str) -> Entry:
@@ -53,13 +62,16 @@ async def _leave_open(ledger: "Ledger", entry: Entry, owner: str) -> Entry:
 
 async def _write_down(ledger: "Ledger", entry: Entry, job_id: str | None, owner: str) -> Entry:
     note = "looked up: accepted" if job_id else "looked up: the provider never had it"
-    log.info("settled key=%s job=%s", entry.render_key, job_id)
+    since = entry.updated_at
     if entry.state is State.AMBIGUOUS:
         to: Literal[State.SUBMITTED, State.RESERVED] = State.SUBMITTED if job_id else State.RESERVED
-        return await ledger.settle(entry.id, to, owner=owner, note=note, job_id=job_id)
-    if job_id:
-        return await ledger.mark_submitted(entry.id, job_id, owner=owner)
-    return await ledger.release(entry, note, owner=owner)
+        settled = await ledger.settle(entry.id, to, owner=owner, note=note, job_id=job_id, since=since)
+    elif job_id:
+        settled = await ledger.mark_submitted(entry.id, job_id, owner=owner, since=since)
+    else:
+        settled = await ledger.release(entry, note, owner=owner)
+    log.info("settled key=%s job=%s state=%s", entry.render_key, job_id, settled.state)
+    return settled
 
 
 def ambiguous(entry: Entry) -> AmbiguousSubmit:
@@ -69,6 +81,18 @@ def ambiguous(entry: Entry) -> AmbiguousSubmit:
         provider=entry.provider,
         fix=f"It is looked up again by `reconcile`, and never submitted again by itself. To end the doubt, look in the "
         f"provider's console, then: studio settle {entry.render_key[:12]} --job-id ID | --resubmit | --abandon.",
+    )
+
+
+def cry_for_help(entry: Entry, job_id: str) -> None:
+    """Name a job that was accepted and has no place in the ledger, where nobody can overlook it."""
+    log.critical(
+        "accepted but not stored provider=%s job_id=%s key=%s; settle it: studio settle %s --job-id %s",
+        entry.provider,
+        job_id,
+        entry.render_key,
+        entry.render_key[:12],
+        job_id,
     )
 
 

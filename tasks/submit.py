@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, cast
 
 from prefect import task
 
+from tasks.archive import find_in_store
+from tasks.blocks import load_store
 from tasks.delivery import Delivery
 from tasks.errors import (
+    AmbiguousSubmit,
     LedgerConflict,
     ProviderBusy,
+    ProviderError,
     ProviderRejected,
     ProviderUnavailable,
     RenderFailed,
     StillRunning,
+    StudioError,
 )
 from tasks.http import may_repeat_submit, patiently
 from tasks.ledger import Entry, Intent, Limits, State, StateConflict
@@ -28,10 +33,13 @@ from tasks.plan import RenderPlan
 from tasks.providers.base import MediaRole, MediaSet, Provider
 from tasks.registry import get_provider, provider_of, refuse_elsewhere
 from tasks.settings import get_settings
-from tasks.settle import ambiguous, look_and_settle, order_of
+from tasks.settle import ambiguous, cry_for_help, look_and_settle, order_of
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
+
+FOLLOWER_PAUSE_SECONDS = 10.0
+"""How long a run waits that was not accepted because another run was not."""
 
 log = logging.getLogger("studio.submit")
 
@@ -66,13 +74,19 @@ async def reserve_intent(plan: RenderPlan, delivery: Delivery, owner: str) -> En
     limits = Limits(month=budget.month, run=budget.run) if budget else Limits()
     async with open_ledger() as ledger:
         entry, created = await ledger.reserve(intent, owner=owner, limits=limits)
-        if entry.state is State.ARCHIVED:
-            # Only called when the archive does not have it; the provider may still hold the result.
+        if entry.state is State.ARCHIVED and not await _is_in_archive(entry):
+            # The provider may still hold the result.
             log.warning("archived but no longer there key=%s location=%s", entry.render_key, entry.location)
             entry = await ledger.mark_archive_lost(entry.id, "no longer in the archive", owner=owner)
     refuse_elsewhere(entry, plan.account, plan.endpoint)
     log.info("intent key=%s attempt=%s state=%s new=%s", entry.render_key, entry.attempt, entry.state, created)
     return entry
+
+
+async def _is_in_archive(entry: Entry) -> bool:
+    """Look again: another run may have archived it since this one looked."""
+    store = await load_store(get_settings().storage_block)
+    return await find_in_store(store, entry.render_key) is not None
 
 
 @task(name="upload", task_run_name="upload")
@@ -115,65 +129,105 @@ async def submit_once(
                 else:
                     current = await _await_answer(ledger, provider, current, owner)
             if not current.is_open:
-                raise _ended(current)
+                raise _ended_by_another(current)
             return current
 
         # Between two tries the intent is only reserved, so a crash while waiting leaves no doubt behind.
         return await patiently(may_repeat_submit, seconds=patience, first=2)(offer)
 
 
-def _ended(entry: Entry) -> RenderFailed:
-    return RenderFailed(
-        f"{entry.provider} render {entry.render_key[:12]} was ended by another run: {entry.reason}",
-        provider=entry.provider,
-        job_id=entry.job_id or "",
-        fix="Run the request again; that makes a new submission.",
-    )
+def _ended_by_another(entry: Entry) -> ProviderError:
+    told = f"{entry.provider} render {entry.render_key[:12]} was ended by another run: {entry.reason.rstrip('.')}."
+    fix = "Run the request again; that makes a new submission."
+    if entry.job_id:
+        return RenderFailed(told, provider=entry.provider, job_id=entry.job_id, fix=fix)
+    # Nothing was accepted, so another provider may be asked.
+    return ProviderRejected(told, provider=entry.provider, fix=fix)
 
 
 async def _try_send(
     ledger: "Ledger", provider: Provider, entry: Entry, inputs: dict[MediaRole, str], owner: str
 ) -> Entry:
     """One try at the paid call; what it leaves in the ledger is what is known afterwards."""
-    await _refuse_open_circuit(ledger, provider)
+    is_trial = await _pass_circuit(ledger, provider)
     try:
-        entry = await ledger.mark_submitting(entry.id, owner, inputs=cast(dict[str, str], inputs))
+        # A run that only followed has no inputs; those of the run that uploaded stay.
+        given = cast(dict[str, str], inputs) or None
+        entry = await ledger.mark_submitting(entry.id, owner, inputs=given)
     except LedgerConflict:
         return await ledger.get(entry.id)
     try:
+        await _make_sure_of_the_right(ledger, entry)
+    except BaseException:
+        # Surely nothing has left yet, whatever went wrong.
+        await _unless_overtaken(ledger.release(entry, "nothing was sent", owner=owner))
+        raise
+    try:
         async with asyncio.timeout(get_settings().submit_timeout_seconds / 2):
-            await _make_sure_of_the_right(ledger, entry)
             job_id = await provider.submit(order_of(entry))
     except ProviderRejected as error:
-        await _note(ledger.mark_failed(entry.id, str(error), charged=False, expected=State.SUBMITTING, owner=owner))
+        ended = ledger.mark_failed(
+            entry.id,
+            str(error),
+            charged=False,
+            expected=State.SUBMITTING,
+            owner=owner,
+            since=entry.updated_at,
+        )
+        await _unless_overtaken(ended)
         raise
     except ProviderBusy as error:
-        await _note(ledger.release(entry, str(error), owner=owner))
+        await _unless_overtaken(ledger.release(entry, str(error), owner=owner))
         raise
     except (ProviderUnavailable, TimeoutError) as error:
-        note = str(error) or "the provider did not answer in time"
-        await ledger.note_trouble(provider.name, provider.endpoint, note)
-        if isinstance(error, ProviderUnavailable) and not error.sent:
-            await _note(ledger.release(entry, note, owner=owner))
-            raise
-        await _note(ledger.mark_ambiguous(entry, note, owner=owner))
-        raise ambiguous(entry) from error
+        return await _without_answer(ledger, provider, entry, error, owner=owner, is_trial=is_trial)
     entry = await _store(ledger, entry, job_id, owner)
     await ledger.note_health(provider.name, provider.endpoint)
     return entry
 
 
-async def _refuse_open_circuit(ledger: "Ledger", provider: Provider) -> None:
-    now = datetime.now(UTC)
+async def _without_answer(
+    ledger: "Ledger",
+    provider: Provider,
+    entry: Entry,
+    error: ProviderUnavailable | TimeoutError,
+    *,
+    owner: str,
+    is_trial: bool,
+) -> Entry:
+    """Write down the doubt, or that there is none; the row first, since it decides about money."""
+    note = str(error) or "the provider did not answer in time"
+    surely_not_sent = isinstance(error, ProviderUnavailable) and not error.sent
+    change = ledger.release if surely_not_sent else ledger.mark_ambiguous
+    overtaken = await _unless_overtaken(change(entry, note, owner=owner))
+    await ledger.note_trouble(provider.name, provider.endpoint, note, is_trial=is_trial)
+    if surely_not_sent:
+        raise error
+    if overtaken is not None:
+        # Somebody has looked meanwhile and knows more.
+        return overtaken
+    raise ambiguous(entry) from error
+
+
+async def _pass_circuit(ledger: "Ledger", provider: Provider) -> bool:
+    """Go on while the provider's circuit is closed, or as the one call that tries it; whether this is that one.
+
+    Raises:
+        ProviderBusy: the circuit is open.
+    """
     breaker = await ledger.breaker(provider.name, provider.endpoint)
-    if breaker is not None and breaker.open_until is not None and breaker.is_open(now):
-        raise ProviderBusy(
-            f"{provider.name} has been in trouble {breaker.failures} times in a row, lastly: {breaker.reason} "
-            f"Nothing is sent to it until {breaker.open_until:%H:%M:%S} UTC.",
-            provider=provider.name,
-            retry_after=(breaker.open_until - now).total_seconds(),
-            fix="Run the request again after that; nothing was spent.",
-        )
+    if breaker is None or breaker.open_until is None:
+        return False
+    now = datetime.now(UTC)
+    if not breaker.is_open(now) and await ledger.take_trial(breaker):
+        return True
+    raise ProviderBusy(
+        f"{provider.name} has been in trouble {breaker.failures} times in a row, lastly: {breaker.reason} "
+        f"Nothing is sent to it until {max(now, breaker.open_until):%H:%M:%S} UTC, and then one render to try.",
+        provider=provider.name,
+        retry_after=max(FOLLOWER_PAUSE_SECONDS, (breaker.open_until - now).total_seconds()),
+        fix="Run the request again after that; nothing was spent.",
+    )
 
 
 async def _make_sure_of_the_right(ledger: "Ledger", entry: Entry) -> None:
@@ -189,38 +243,46 @@ async def _make_sure_of_the_right(ledger: "Ledger", entry: Entry) -> None:
         )
 
 
-async def _note(change: Awaitable[Entry]) -> None:
-    """Make a change that others may have overtaken; the row then says more than this process knows."""
+async def _unless_overtaken(change: Awaitable[Entry]) -> Entry | None:
+    """Make a change; where others have overtaken it, the row as they left it, which says more than we know."""
     try:
         await change
     except StateConflict as conflict:
         log.warning("overtaken key=%s state=%s", conflict.entry.render_key, conflict.actual)
+        return conflict.entry
+    return None
 
 
 async def _store(ledger: "Ledger", entry: Entry, job_id: str, owner: str) -> Entry:
-    """Write down the job id; whatever hinders that is told loudly, with the id."""
+    """Write down the job id; whatever hinders that is told loudly, with the id.
+
+    Raises:
+        AmbiguousSubmit: accepted, and the ledger could not take it; names the command that settles it.
+    """
     try:
-        return await ledger.mark_submitted(entry.id, job_id, owner=owner)
-    except StateConflict as conflict:
-        if conflict.actual is State.AMBIGUOUS:
+        try:
+            return await ledger.mark_submitted(entry.id, job_id, owner=owner, since=entry.updated_at)
+        except StateConflict as conflict:
+            if conflict.actual is not State.AMBIGUOUS:
+                raise
             note = "the answer came late"
             return await ledger.settle(entry.id, State.SUBMITTED, owner=owner, note=note, job_id=job_id)
-        _cry(entry, job_id)
+    except asyncio.CancelledError:
+        # The ledger finishes what it has begun; only whether it did is not known here.
+        log.warning("cancelled while storing provider=%s job_id=%s key=%s", entry.provider, job_id, entry.render_key)
         raise
+    except StudioError as error:
+        cry_for_help(entry, job_id)
+        raise AmbiguousSubmit(
+            f"{entry.provider} accepted render {entry.render_key[:12]} as job {job_id}, and it could not be stored: "
+            f"{error.message}",
+            provider=entry.provider,
+            job_id=job_id,
+            fix=f"Go on with it: studio settle {entry.render_key[:12]} --job-id {job_id}.",
+        ) from error
     except BaseException:
-        _cry(entry, job_id)
+        cry_for_help(entry, job_id)
         raise
-
-
-def _cry(entry: Entry, job_id: str) -> None:
-    log.critical(
-        "accepted but not stored provider=%s job_id=%s key=%s; settle it: studio settle %s --job-id %s",
-        entry.provider,
-        job_id,
-        entry.render_key,
-        entry.render_key[:12],
-        job_id,
-    )
 
 
 async def _await_answer(ledger: "Ledger", provider: Provider, entry: Entry, owner: str) -> Entry:
@@ -235,10 +297,24 @@ async def _await_answer(ledger: "Ledger", provider: Provider, entry: Entry, owne
         # A clock that was set back must not make the wait longer.
         left = min(timeout, timeout - elapsed)
         try:
-            return await ledger.wait_change(entry.id, State.SUBMITTING, deadline=max(0, left))
+            answered = await ledger.wait_change(entry.id, State.SUBMITTING, deadline=max(0, left))
         except StillRunning:
             log.warning("no answer in time, looking key=%s owner=%s", entry.render_key, entry.owner)
-    settled = await look_and_settle(ledger, provider, entry, owner)
+        else:
+            if answered.state is State.RESERVED:
+                # The provider has just told another run to wait; the right must not go round without a pause.
+                raise ProviderBusy(
+                    f"{entry.provider} did not accept it: {answered.reason}",
+                    provider=entry.provider,
+                    retry_after=FOLLOWER_PAUSE_SECONDS,
+                    fix="Run the same request again later.",
+                )
+            return answered
+    try:
+        settled = await look_and_settle(ledger, provider, entry, owner)
+    except ProviderError as error:
+        # Nobody could look: the doubt stays, and no other provider may be asked.
+        raise ambiguous(entry) from error
     if settled.state is State.AMBIGUOUS:
         raise ambiguous(settled)
     return settled

@@ -31,5 +31,9 @@ async def apply_notice(ledger: Ledger, provider: str, order_id: str, job_id: str
     elif entry.state is State.SUBMITTED:
         log.warning("notice names another job order=%s job_id=%s named=%s", order_id, entry.job_id, job_id)
         await ledger.note_hint(provider, order_id, job_id)
+    elif not entry.is_open:
+        # Somebody has given this order up; a job that answers to it is money that nobody follows.
+        log.warning("notice of an order that has ended order=%s named=%s state=%s", order_id, job_id, entry.state)
+        await ledger.note_hint(provider, order_id, job_id)
     log.info("notice order=%s job_id=%s state=%s", order_id, job_id, entry.state)
     return entry

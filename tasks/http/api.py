@@ -30,6 +30,7 @@ MAX_ANSWER_BYTES = 4 * 1024 * 1024
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 # A redirect says that nothing was done here; 303 says that something was.
 _MOVED = {301, 302, 307, 308}
+_LATER = "Run the request again later."
 _REQUEST_IDS = ("x-request-id", "request-id", "x-trace-id", "x-amzn-requestid", "cf-ray")
 
 log = logging.getLogger("studio.http")
@@ -120,14 +121,20 @@ class ApiClient:
         retry_after = read_retry_after(response.headers.get("retry-after", ""))
         facts: dict[str, Any] = {"provider": self.provider, "status": status, "request_id": request_id}
         if status == 429:
-            raise ProviderBusy(f"{self.provider} has too many calls now (HTTP 429).", retry_after=retry_after, **facts)
+            raise ProviderBusy(
+                f"{self.provider} has too many calls now (HTTP 429).", retry_after=retry_after, fix=_LATER, **facts
+            )
         if status >= 500 or status in {303, 408}:
             raise ProviderUnavailable(
-                f"{self.provider} is in trouble: HTTP {status} to {call}.", sent=True, retry_after=retry_after, **facts
+                f"{self.provider} is in trouble: HTTP {status} to {call}.",
+                sent=True,
+                retry_after=retry_after,
+                fix=_LATER,
+                **facts,
             )
         if status >= 400 or status in _MOVED:
             raise ProviderRejected(
-                f"{self.provider} refused {call}: HTTP {status}{_quoted(raw)}.", fix=_fix_of(status), **facts
+                f"{self.provider} refused {call}: HTTP {status}{self._quoted(raw)}.", fix=_fix_of(status), **facts
             )
         try:
             body = json.loads(raw)
@@ -138,7 +145,17 @@ class ApiClient:
         return Answer(status=status, body=body, request_id=request_id, retry_after=retry_after)
 
     def _unavailable(self, message: str, *, sent: bool) -> ProviderError:
-        return ProviderUnavailable(message, sent=sent, provider=self.provider)
+        fix = _LATER if sent else f"{_LATER} If that does not help, check the base URL in its credentials block."
+        return ProviderUnavailable(message, sent=sent, provider=self.provider, fix=fix)
+
+    def _quoted(self, raw: bytes) -> str:
+        """The beginning of an answer, for people; without what identifies the account, should the server quote that."""
+        text = " ".join(raw.decode(errors="replace").split())
+        for value in self._headers().values():
+            # Before anything is cut off: half of a key would not be found any more.
+            secret = value.rpartition(" ")[2]
+            text = text.replace(secret, "(hidden)") if secret else text
+        return f", {text[:200]!r}" if text else ""
 
 
 class _TooLong(Exception):
@@ -180,12 +197,6 @@ async def _bounded(response: httpx.Response) -> bytes:
 
 def _told(error: Exception) -> str:
     return (str(error) or type(error).__name__).rstrip(".")
-
-
-def _quoted(raw: bytes) -> str:
-    """The beginning of an answer, for people."""
-    text = " ".join(raw[:300].decode(errors="replace").split())
-    return f", {text[:200]!r}" if text else ""
 
 
 def _fix_of(status: int) -> str:

@@ -5,6 +5,7 @@ import ipaddress
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,10 +13,11 @@ import httpx
 from tasks.addresses import why_closed
 from tasks.errors import ProviderBusy, ProviderRejected, ProviderUnavailable, ResultExpired
 from tasks.http.api import read_retry_after
-from tasks.http.guard import FetchRules, guarded_client, guarded_get, guarded_put, shown
+from tasks.http.guard import FetchRefused, FetchRules, guarded_client, guarded_get, guarded_put, shown
 
 CHUNK = 1024 * 1024
 UPLOAD_SECONDS = 1800
+_LATER = "Run the request again later."
 _GONE = {401, 403, 404, 410}
 
 
@@ -42,15 +44,15 @@ async def put_file(url: str, path: Path, *, provider: str, allow_private: frozen
         ProviderRejected: the link is not taken, for example because it is stale.
         ProviderUnavailable: the connection broke or the server is in trouble; the upload may be made again.
     """
-    rules = FetchRules(max_bytes=0, allow_private=allow_private)
+    what, rules = f"the upload to {provider}", FetchRules(max_bytes=0, allow_private=allow_private)
     size = (await asyncio.to_thread(path.stat)).st_size
     async with (
-        _explained(provider, "the upload"),
+        _explained(provider, what),
         asyncio.timeout(UPLOAD_SECONDS),
         guarded_client(rules) as client,
         guarded_put(client, url, rules, {"Content-Length": str(size)}, lambda: _read(path)) as response,
     ):
-        _check(response, provider, "the upload")
+        _check(response, provider, what)
         if not response.is_success:
             raise ProviderRejected(
                 f"{provider}'s storage refused the upload: HTTP {response.status_code}.",
@@ -105,12 +107,11 @@ def _bytes_to_skip(response: httpx.Response, offset: int) -> int:
 def _check(response: httpx.Response, provider: str, what: str) -> None:
     status = response.status_code
     retry_after = read_retry_after(response.headers.get("retry-after", ""))
+    facts: dict[str, Any] = {"provider": provider, "status": status, "retry_after": retry_after, "fix": _LATER}
     if status == 429:
-        raise ProviderBusy(f"{what}: HTTP 429.", provider=provider, status=status, retry_after=retry_after)
+        raise ProviderBusy(f"{what}: HTTP 429.", **facts)
     if status >= 500 or status == 408:
-        raise ProviderUnavailable(
-            f"{what}: HTTP {status}.", provider=provider, status=status, sent=True, retry_after=retry_after
-        )
+        raise ProviderUnavailable(f"{what}: HTTP {status}.", sent=True, **facts)
 
 
 async def _read(path: Path) -> AsyncGenerator[bytes, None]:
@@ -125,6 +126,11 @@ async def _explained(provider: str, what: str) -> AsyncGenerator[None, None]:
         yield
     except (httpx.TransportError, TimeoutError) as error:
         told = str(error) or type(error).__name__
-        raise ProviderUnavailable(f"{what} broke off: {told}.", provider=provider, sent=True) from error
+        raise ProviderUnavailable(f"{what} broke off: {told}.", provider=provider, sent=True, fix=_LATER) from error
+    except FetchRefused as error:
+        raise FetchRefused(
+            f"{provider} gave a link that cannot be followed: {error.message}",
+            fix="Run the request again: it asks for a fresh link. If that one is refused too, ask its support.",
+        ) from error
     except httpx.InvalidURL as error:
         raise ProviderRejected(f"{provider} gave a link that is none: {error}.", provider=provider) from error

@@ -1,12 +1,12 @@
 """One circuit breaker per provider and endpoint, shared by every process of the studio.
 
-It opens at the fifth trouble in a row, for a minute. When its time is over the next calls are trials: a success closes
-it, a trouble opens it again for twice as long, up to a quarter of an hour.
+It opens at the fifth trouble in a row, for a minute. When its time is over one call is a trial: a success closes it, a
+trouble opens it again for twice as long, up to a quarter of an hour.
 """
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasks.ledger.models import Breaker
@@ -26,12 +26,12 @@ async def find_breaker(connection: AsyncConnection, provider: str, endpoint: str
 
 
 async def count_trouble(
-    connection: AsyncConnection, provider: str, endpoint: str, reason: str, now: datetime
+    connection: AsyncConnection, provider: str, endpoint: str, reason: str, now: datetime, *, is_trial: bool
 ) -> Breaker:
-    """Count one more trouble; while the breaker is open, calls that were under way change nothing."""
+    """Count one more trouble; while the breaker is open, calls that were under way change nothing, a trial does."""
     await wait_turn(connection, "breaker", provider, endpoint)
     before = await find_breaker(connection, provider, endpoint)
-    if before and before.is_open(now):
+    if before and before.is_open(now) and not is_trial:
         return before
     after = _next(before, provider, endpoint, reason, now)
     statement = insert_or(connection, breakers).values(after.model_dump())
@@ -40,6 +40,20 @@ async def count_trouble(
         statement.on_conflict_do_update(index_elements=[breakers.c.provider, breakers.c.endpoint], set_=changed)
     )
     return after
+
+
+async def win_trial(connection: AsyncConnection, seen: Breaker, now: datetime) -> bool:
+    """Whether this call is the one that tries; the breaker stays open for the others meanwhile."""
+    statement = (
+        update(breakers)
+        .where(
+            breakers.c.provider == seen.provider,
+            breakers.c.endpoint == seen.endpoint,
+            breakers.c.open_until == seen.open_until,
+        )
+        .values(open_until=now + FIRST_OPEN)
+    )
+    return (await connection.execute(statement)).rowcount == 1
 
 
 async def close_breaker(connection: AsyncConnection, provider: str, endpoint: str) -> None:

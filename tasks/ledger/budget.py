@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Literal
 
-from sqlalchemy import ColumnElement, func, or_, select, union
+from sqlalchemy import ColumnElement, case, func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasks.ledger.models import BudgetExceeded, Committed, Intent, Limits
@@ -18,6 +18,7 @@ from tasks.ledger.schema import IS_OPEN, charges, submissions
 from tasks.ledger.states import OPEN, State
 
 _ZERO = Decimal(0)
+_YET_TO_BE_PAID = (State.AMBIGUOUS, State.RESERVED, State.SUBMITTING)
 _rows = submissions.c
 
 
@@ -92,7 +93,9 @@ async def _this_run(connection: AsyncConnection, intent: Intent, owner: str) -> 
 
 
 def _amount() -> ColumnElement[Decimal]:
-    return func.sum(func.coalesce(_rows.charge, _rows.estimate))
+    amount = func.coalesce(_rows.charge, _rows.estimate)
+    # A provider's word for a negative price must not make room for other renders.
+    return func.sum(case((amount > 0, amount), else_=0))
 
 
 def _counts() -> ColumnElement[bool]:
@@ -100,7 +103,7 @@ def _counts() -> ColumnElement[bool]:
 
 
 def _paid_since(provider: str, start: datetime) -> ColumnElement[bool]:
-    """Paid since then, or reserved whenever and so still to be paid."""
+    """Paid since then, or on its way to be paid, since whenever."""
     ids = select(_rows.id)
     # Each part has an index, the last one a partial index whose condition it repeats; a plain OR of all three would
     # read through everything that the provider ever rendered.
@@ -108,6 +111,6 @@ def _paid_since(provider: str, start: datetime) -> ColumnElement[bool]:
         union(
             ids.where(_rows.provider == provider, _rows.created_at >= start),
             ids.where(_rows.provider == provider, _rows.submitted_at >= start),
-            ids.where(_rows.provider == provider, _rows.state == State.RESERVED, IS_OPEN),
+            ids.where(_rows.provider == provider, _rows.state.in_(_YET_TO_BE_PAID), IS_OPEN),
         )
     )

@@ -29,11 +29,13 @@ async def record_charge(connection: AsyncConnection, charge: Charge) -> None:
     )
     if charge.submission_id is None:
         return
+    paid_for = submissions.c.id == charge.submission_id
+    await connection.execute(update(submissions).where(paid_for).values(charged=True))
     total = select(func.sum(charges.c.amount)).where(charges.c.submission_id == charge.submission_id)
+    # A charge in another unit than the estimate is shown by itself: the caps speak the unit of the estimate.
+    same_unit = or_(submissions.c.unit.is_(None), submissions.c.unit == charge.unit)
     await connection.execute(
-        update(submissions)
-        .where(submissions.c.id == charge.submission_id)
-        .values(charged=True, charge=total.scalar_subquery(), unit=charge.unit)
+        update(submissions).where(paid_for, same_unit).values(charge=total.scalar_subquery(), unit=charge.unit)
     )
 
 
@@ -92,7 +94,12 @@ async def _unassigned_sums(connection: AsyncConnection, since: datetime | None) 
             charges.c.unit.label("currency"),
             func.sum(charges.c.amount).label("unassigned"),
         )
-        .where(charges.c.submission_id.is_(None), *([charges.c.at >= since] if since else []))
+        .outerjoin(submissions, submissions.c.id == charges.c.submission_id)
+        # Also what was paid for a render in another unit than its estimate.
+        .where(
+            or_(charges.c.submission_id.is_(None), submissions.c.unit != charges.c.unit),
+            *([charges.c.at >= since] if since else []),
+        )
         .group_by("month", charges.c.provider, charges.c.account, "currency")
     )
     return (await connection.execute(query)).mappings().all()

@@ -10,6 +10,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 from tasks.errors import LedgerConflict, StudioError
 from tasks.ledger.states import OPEN, State
 
+MOST_MONEY = Decimal(10) ** 9
+"""No charge is larger, and the ledger's columns hold no more."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,8 +84,8 @@ class Charge(_Record):
     account: str
     reference: str = Field(min_length=1, max_length=200, description="The provider's id of this charge.")
     at: AwareDatetime
-    amount: Decimal
-    unit: str
+    amount: Decimal = Field(gt=-MOST_MONEY, lt=MOST_MONEY, description="Negative for a refund.")
+    unit: str = Field(min_length=1, max_length=20)
     submission_id: UUID | None = Field(None, description="The submission it paid for; None while unassigned.")
     note: dict[str, JsonValue] = Field(default_factory=dict)
 

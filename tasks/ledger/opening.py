@@ -1,8 +1,11 @@
-"""The ledger that the settings name."""
+"""The ledger that the settings name, opened once for all coroutines of an event loop that use it at the same time."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from tasks.settings import get_settings
 
@@ -10,21 +13,53 @@ if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
 
 
+@dataclass
+class _Shared:
+    """One open ledger, and how many blocks use it now."""
+
+    users: int = 0
+    ledger: "Ledger | None" = None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+_open: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Shared]] = WeakKeyDictionary()
+
+
 @asynccontextmanager
 async def open_ledger() -> AsyncIterator["Ledger"]:
-    """Open the studio's ledger for the length of a block.
+    """Open the studio's ledger for the length of a block; blocks that overlap share one.
 
     Raises:
         StudioUnavailable: the database does not answer or belongs to a newer version.
     """
-    # SQLAlchemy takes most of a second to load, which a run that finds its video archived never needs.
-    from tasks.ledger.store import Ledger  # noqa: PLC0415 - see above
-
     settings = get_settings()
     if not settings.ledger_url:
         settings.root.mkdir(parents=True, exist_ok=True)
-    async with await Ledger.open(settings.ledger_database_url()) as ledger:
-        yield ledger
+    url = settings.ledger_database_url()
+    shared = _open.setdefault(asyncio.get_running_loop(), {}).setdefault(url, _Shared())
+    shared.users += 1
+    try:
+        yield await _entered(shared, url)
+    finally:
+        shared.users -= 1
+        await _left(shared)
+
+
+async def _entered(shared: _Shared, url: str) -> "Ledger":
+    async with shared.turn:
+        if shared.ledger is None:
+            # SQLAlchemy takes most of a second to load, which a run that finds its video archived never needs.
+            from tasks.ledger.store import Ledger  # noqa: PLC0415 - see above
+
+            shared.ledger = await Ledger.open(url)
+        return shared.ledger
+
+
+async def _left(shared: _Shared) -> None:
+    async with shared.turn:
+        if shared.users == 0 and shared.ledger is not None:
+            ledger, shared.ledger = shared.ledger, None
+            await ledger.close()
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasks.errors import LedgerConflict
@@ -31,7 +32,7 @@ async def insert_reservation(
     await wait_turn_at(connection, intent, limits)
     latest = await find_latest(connection, intent.render_key)
     if latest and latest.is_open:
-        return latest
+        return await _touched(connection, latest, owner, now)
     await check_limits(connection, intent, limits, owner, now)
     values = intent.model_dump() | {
         "id": entry_id,
@@ -51,6 +52,16 @@ async def insert_reservation(
     entry = Entry.model_validate(dict(row))
     await add_event(connection, entry, None, change_id=change_id, at=now, note={})
     return entry
+
+
+async def _touched(connection: AsyncConnection, held: Entry, owner: str, now: datetime) -> Entry:
+    """An intent that somebody means to follow is not an old one, whenever it was made."""
+    if held.state is not State.RESERVED:
+        return held
+    intent = (submissions.c.id == held.id, submissions.c.state == State.RESERVED)
+    statement = update(submissions).where(*intent).values(updated_at=now, owner=owner).returning(*submissions.c)
+    row = (await connection.execute(statement)).mappings().first()
+    return Entry.model_validate(dict(row)) if row else await _held(connection, held.render_key)
 
 
 async def _held(connection: AsyncConnection, render_key: str) -> Entry:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasks.errors import LedgerConflict
-from tasks.ledger.breakers import close_breaker, count_trouble
+from tasks.ledger.breakers import close_breaker, count_trouble, win_trial
 from tasks.ledger.costs import record_charge
 from tasks.ledger.database import Database
 from tasks.ledger.hints import add_hint
@@ -87,7 +87,8 @@ class Ledger(LedgerReader):
         Raises:
             BudgetExceeded: a cap would be broken, or the cost is unknown and there is a cap; nothing was reserved.
         """
-        if (held := await self.find(intent.render_key)) and held.is_open:
+        held = await self.find(intent.render_key)
+        if held and held.is_open and held.state is not State.RESERVED:
             return held, False
         entry_id, change_id = uuid4(), uuid4()
 
@@ -104,14 +105,22 @@ class Ledger(LedgerReader):
         values: dict[str, Any] = {} if inputs is None else {"inputs": dict(inputs)}
         return await self._change(entry_id, State.RESERVED, State.SUBMITTING, values, owner=owner)
 
-    async def mark_submitted(self, entry_id: UUID, job_id: str, *, owner: str | None = None) -> Entry:
+    async def mark_submitted(
+        self, entry_id: UUID, job_id: str, *, owner: str | None = None, since: datetime | None = None
+    ) -> Entry:
         """Store the provider's job id, before the first poll.
+
+        Args:
+            entry_id: the row.
+            job_id: as the provider gave it.
+            owner: who got it.
+            since: the ``updated_at`` of this very submission, to leave a later one of the row alone; so below, too.
 
         Raises:
             LedgerConflict: another submission at the same endpoint has this job id.
         """
         values = {"job_id": job_id, "submitted_at": self._clock(), "reason": ""}
-        return await self._change(entry_id, State.SUBMITTING, State.SUBMITTED, values, owner=owner)
+        return await self._change(entry_id, State.SUBMITTING, State.SUBMITTED, values, owner=owner, since=since)
 
     async def mark_succeeded(
         self,
@@ -138,16 +147,32 @@ class Ledger(LedgerReader):
         return await self._change(entry_id, State.ARCHIVED, State.SUCCEEDED, values, owner=owner)
 
     async def mark_failed(
-        self, entry_id: UUID, reason: str, *, charged: bool | None, expected: State, owner: str | None = None
+        self,
+        entry_id: UUID,
+        reason: str,
+        *,
+        charged: bool | None,
+        expected: State,
+        owner: str | None = None,
+        since: datetime | None = None,
     ) -> Entry:
         """End without a video; ``charged`` None means that nobody knows whether it cost money."""
-        return await self._change(entry_id, expected, State.FAILED, _end(reason, charged, expected), owner=owner)
+        values = _end(reason, charged, expected)
+        return await self._change(entry_id, expected, State.FAILED, values, owner=owner, since=since)
 
     async def mark_cancelled(
-        self, entry_id: UUID, reason: str, *, charged: bool | None, expected: State, owner: str | None = None
+        self,
+        entry_id: UUID,
+        reason: str,
+        *,
+        charged: bool | None,
+        expected: State,
+        owner: str | None = None,
+        since: datetime | None = None,
     ) -> Entry:
         """Give up on a person's word; an ambiguous row is given up by ``settle`` only."""
-        return await self._change(entry_id, expected, State.CANCELLED, _end(reason, charged, expected), owner=owner)
+        values = _end(reason, charged, expected)
+        return await self._change(entry_id, expected, State.CANCELLED, values, owner=owner, since=since)
 
     async def mark_ambiguous(self, entry: Entry, note: str, *, owner: str | None = None) -> Entry:
         """Note that this very submission, not a later one of the row, left and no answer came."""
@@ -170,6 +195,7 @@ class Ledger(LedgerReader):
         note: str,
         job_id: str | None = None,
         charged: bool | None = None,
+        since: datetime | None = None,
     ) -> Entry:
         """Settle an ambiguous row by what a look-up or a person found: accepted as a job, resubmit, or abandon.
 
@@ -180,6 +206,7 @@ class Ledger(LedgerReader):
             note: how it was found, for people.
             job_id: the provider's id, exactly with ``SUBMITTED``.
             charged: whether it cost money, for ``CANCELLED`` only; None means that nobody knows.
+            since: the ``updated_at`` of this very submission, to leave a later one of the row alone.
 
         Raises:
             LedgerConflict: another submission at the same endpoint has this job id.
@@ -193,7 +220,7 @@ class Ledger(LedgerReader):
             values |= {"job_id": job_id, "submitted_at": self._clock()}
         if charged is not None:
             values |= {"charged": charged}
-        return await self._change(entry_id, State.AMBIGUOUS, to, values, owner=owner)
+        return await self._change(entry_id, State.AMBIGUOUS, to, values, owner=owner, since=since)
 
     async def set_next_poll(self, entry_id: UUID, at: datetime) -> None:
         """Plan the next poll of an accepted render; a webhook plans it for now."""
@@ -201,6 +228,15 @@ class Ledger(LedgerReader):
             update(submissions)
             .where(submissions.c.id == entry_id, submissions.c.state == State.SUBMITTED)
             .values(next_poll_at=at)
+        )
+        await self._database.write(lambda connection: connection.execute(statement))
+
+    async def let_go(self, entry_id: UUID, owner: str) -> None:
+        """Stop caring for a row: whoever wants its render next need not wait for this owner."""
+        statement = (
+            update(submissions)
+            .where(submissions.c.id == entry_id, submissions.c.owner == owner)
+            .values(owner="", next_poll_at=None)
         )
         await self._database.write(lambda connection: connection.execute(statement))
 
@@ -213,18 +249,29 @@ class Ledger(LedgerReader):
         now = self._clock()
         await self._database.write(lambda connection: add_hint(connection, provider, order_id, job_id, now))
 
-    async def note_trouble(self, provider: str, endpoint: str, reason: str) -> Breaker:
+    async def note_trouble(self, provider: str, endpoint: str, reason: str, *, is_trial: bool = False) -> Breaker:
         """Count one more call in a row that failed for no fault of its own; from the fifth on the breaker opens.
 
         A trouble whose commit answer is lost may count twice, which opens the breaker a little early.
         """
         now = self._clock()
-        return await self._database.write(lambda connection: count_trouble(connection, provider, endpoint, reason, now))
+        return await self._database.write(
+            lambda connection: count_trouble(connection, provider, endpoint, reason, now, is_trial=is_trial)
+        )
 
     async def note_health(self, provider: str, endpoint: str) -> None:
         """Close the breaker; a mere look while nothing is wrong."""
         if await self.breaker(provider, endpoint):
             await self._database.write(lambda connection: close_breaker(connection, provider, endpoint))
+
+    async def take_trial(self, breaker: Breaker) -> bool:
+        """Take the one call that tries whether a provider is back, once the breaker's time is over.
+
+        Returns:
+            False when another call has it; the breaker is open again until that one is answered.
+        """
+        now = self._clock()
+        return await self._database.write(lambda connection: win_trial(connection, breaker, now))
 
     async def count_restart(self, flow_run_id: str) -> int:
         """Count one more restart of a flow run and return how many there were."""

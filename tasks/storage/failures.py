@@ -75,7 +75,7 @@ def explain(error: Exception, doing: str, where: str, endpoint: str, patience: f
     if code in _DENIED or _status(error) in {401, 403}:
         return StorageError(
             f"cannot {doing} {where}: the object store at {endpoint} denies access ({code or _status(error)}).",
-            fix="Check the keys in the storage block, and what they may do.",
+            fix="Check the keys in the storage block, what they may do, and this machine's clock.",
         )
     if is_passing(error):
         return StorageError(

@@ -109,7 +109,8 @@ async def test_a_held_key_is_returned_whatever_the_caps_say(ledger: Ledger) -> N
     """A render that is under way costs nothing more, so no cap keeps anybody from following it."""
     intent = a_paid()
     row, _ = await ledger.reserve(intent, owner="run-1")
-    assert await ledger.reserve(intent, owner="run-2", limits=Limits(month=Decimal(0), run=Decimal(0))) == (row, False)
+    held, created = await ledger.reserve(intent, owner="run-2", limits=Limits(month=Decimal(0), run=Decimal(0)))
+    assert (held.id, created) == (row.id, False)
 
 
 async def test_an_unknown_price_is_refused_under_a_cap_and_no_price_is_not(ledger: Ledger) -> None:

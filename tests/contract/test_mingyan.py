@@ -236,7 +236,8 @@ SUBMIT_FAULTS = [
     SubmitFault("status", {"status": 422}, ProviderRejected, None, 0),
     SubmitFault("status", {"status": 403}, ProviderRejected, None, 0),
     SubmitFault("status", {"status": 402}, ProviderRejected, None, 0),
-    SubmitFault("business", {"code": 1001, "message": "url not reachable"}, ProviderRejected, None, 0),
+    SubmitFault("business", {"code": 1001, "message": "url not reachable"}, ProviderUnavailable, True, 0),
+    SubmitFault("business", {"code": 403, "message": "not enabled"}, ProviderRejected, None, 0),
     SubmitFault("redirect", {"location": "https://elsewhere.example/"}, ProviderRejected, None, 0),
 ]
 
@@ -323,8 +324,8 @@ async def test_queries_tell_trouble_from_the_end(
         assert caught.value.job_id == job_id
         assert (await provider.query(job_id)).phase in {"queued", "running"}
 
-    sandbox.arm("mingyan", "query", "business", code=9, message="no")
-    with pytest.raises(ProviderRejected, match="code 9: no") as caught:
+    sandbox.arm("mingyan", "query", "business", code=403, message="no")
+    with pytest.raises(ProviderRejected, match="code 403: no") as caught:
         await provider.query(job_id)
     assert not may_repeat_poll(caught.value)
 
@@ -436,7 +437,11 @@ ANSWERS: list[tuple[object, type[ProviderError] | str, str]] = [
     ({"status": "failed", "error": "bad clip"}, ProviderRejected, "bad clip"),
     ({"status": "FAILED"}, ProviderRejected, "no reason given"),
     ({"error": "insufficient balance"}, ProviderRejected, "Top up"),
-    ({"code": -1, "msg": "busy"}, ProviderRejected, "busy"),
+    ({"code": -1, "msg": "busy"}, ProviderUnavailable, "busy"),
+    ({"code": 500, "msg": "Read timed out"}, ProviderUnavailable, "Read timed out"),
+    ({"code": 429, "msg": "too fast"}, ProviderBusy, "too fast"),
+    ({"code": 403, "msg": "not enabled"}, ProviderRejected, "not enabled"),
+    ({"code": 200, "msg": "success", "data": {"taskId": "t-1"}}, "t-1", ""),
     # These may all hide a job.
     ({"status": "queued"}, ProviderUnavailable, "without a job id"),
     ({"error": "timeout while queueing"}, ProviderUnavailable, "timeout while queueing"),

@@ -21,7 +21,7 @@ from urllib3.exceptions import ProtocolError
 from urllib3.response import HTTPResponse
 
 from tasks.blocks import S3Storage, load_store
-from tasks.errors import StorageError
+from tasks.errors import StorageError, StudioUnavailable
 from tasks.storage import ObjectMissing, ObjectStore
 from tasks.storage.client import S3Client
 from tasks.storage.upload import PART_BYTES, part_size
@@ -481,5 +481,5 @@ async def test_store_is_loaded_by_the_name_of_its_block(server: ObjectServer, st
         loaded = await load_store("contract-store")
 
         assert await loaded.get_bytes("archive", "by-name", limit=5) == b"found"
-        with pytest.raises(ValueError, match="no-such-block"):
+        with pytest.raises(StudioUnavailable, match="no-such-block"):
             await load_store("no-such-block")

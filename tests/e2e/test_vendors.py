@@ -120,7 +120,7 @@ def test_costs_are_recorded(vendors: StudioApi, provider: str, rendered: dict[st
 
     assert entry["estimate"] > 0
     assert entry["unit"] == UNITS[provider]
-    assert vendors.facts(rendered["id"])["cost"].endswith(UNITS[provider])
+    assert vendors.facts(rendered["id"])["estimated cost"].endswith(UNITS[provider])
 
 
 def test_the_same_again_costs_nothing(vendors: StudioApi, provider: str, rendered: dict[str, Any]) -> None:

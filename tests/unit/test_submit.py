@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
 from tasks.delivery import Delivery
-from tasks.errors import AmbiguousSubmit, ProviderBusy, ProviderRejected, ProviderUnavailable, RenderFailed, StudioError
+from tasks.errors import AmbiguousSubmit, ProviderBusy, ProviderRejected, ProviderUnavailable, StudioError
 from tasks.ledger import BudgetExceeded, Entry, State, StateConflict
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.store import Ledger
@@ -198,7 +198,7 @@ async def test_failed_store_says_the_job_id(
         raise StudioError("the ledger is gone")
 
     monkeypatch.setattr(Ledger, "mark_submitted", away)
-    with pytest.raises(StudioError, match="the ledger is gone"):
+    with pytest.raises(AmbiguousSubmit, match=r"job-1.*the ledger is gone.*--job-id job-1"):
         await _run()
 
     assert "job_id=job-1" in caplog.text
@@ -320,5 +320,82 @@ async def test_intent_that_another_run_ended_is_told(provider: ScriptedProvider)
     async with open_ledger() as ledger:
         await ledger.mark_cancelled(entry.id, "given up", charged=False, expected=State.RESERVED)
 
-    with pytest.raises(RenderFailed, match="given up"):
+    with pytest.raises(ProviderRejected, match="given up"):
         await submit_once.fn(entry, {}, "run-2", 0)
+
+
+async def test_failed_look_up_leaves_the_doubt(provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that does not answer the look-up either has not refused: the doubt stays, for a person to read."""
+    provider.submit_errors = [ProviderUnavailable("no answer", provider="local", sent=True)]
+    with pytest.raises(AmbiguousSubmit):
+        await _run()
+
+    async def away(*_: object) -> Sighting:
+        raise ProviderRejected("wrong key", provider="local")
+
+    monkeypatch.setattr(provider, "look_up", away)
+    with pytest.raises(AmbiguousSubmit):
+        await _run()
+
+    assert (await _latest()).state is State.AMBIGUOUS
+
+
+async def test_follower_sends_what_the_first_run_uploaded(
+    provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that only followed has uploaded nothing; when the right comes to it, it sends the inputs that are there."""
+    entry = await reserve_intent.fn(PLAN, Delivery(), "run-1")
+    provider.submit_errors = [ProviderBusy("queue full", provider="local")]
+    with pytest.raises(ProviderBusy):
+        await submit_once.fn(entry, {"avatar": "file-1"}, "run-1", 0)
+    sent: list[SubmitOrder] = []
+    accept = provider.submit
+
+    async def remember(order: SubmitOrder) -> str:
+        sent.append(order)
+        return await accept(order)
+
+    monkeypatch.setattr(provider, "submit", remember)
+    await submit_once.fn(entry, {}, "run-2", 0)
+
+    assert [order.inputs for order in sent] == [{"avatar": "file-1"}]
+
+
+async def test_one_render_tries_a_provider_that_was_in_trouble(
+    provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the circuit's time is over one run sends; the others wait for what comes of it."""
+    async with open_ledger() as ledger:
+        monkeypatch.setattr(ledger, "_clock", lambda: datetime.now(UTC) - timedelta(minutes=5))
+        for _ in range(5):
+            await ledger.note_trouble("local", "file:test", "it burned.")
+        monkeypatch.undo()
+    with instead_of_all(provider):
+        plans = [PLAN.model_copy(update={"render_key": f"{number:064x}"}) for number in range(8)]
+        entries = [await reserve_intent.fn(plan, Delivery(), "run") for plan in plans]
+        ended = await asyncio.gather(
+            *(submit_once.fn(entry, {}, "run", 0) for entry in entries), return_exceptions=True
+        )
+
+    assert sum(isinstance(end, ProviderBusy) for end in ended) == len(plans) - len(provider.orders)
+    assert len(provider.orders) < len(plans)
+
+
+async def test_ledger_that_loses_the_answer_names_the_way_out(
+    provider: ScriptedProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A late answer for a row that somebody has given up is money without a place: told with its job id."""
+    accept = provider.submit
+
+    async def answer_too_late(order: SubmitOrder) -> str:
+        job_id = await accept(order)
+        async with open_ledger() as ledger:
+            row = await ledger.mark_ambiguous(await _latest(), "lost patience")
+            await ledger.settle(row.id, State.CANCELLED, owner="a person", note="abandoned")
+        return job_id
+
+    monkeypatch.setattr(provider, "submit", answer_too_late)
+    with pytest.raises(AmbiguousSubmit, match="as job job-1"):
+        await _run()
+
+    assert "job_id=job-1" in caplog.text

@@ -18,7 +18,7 @@ CLIP_CODECS = frozenset({"h264"})
 SIBLING_FAILURES = frozenset({"cancelled"})
 """Status words of a sibling model that mean the end without a video."""
 
-SIBLING_IDS = ("projectId", "task_id")
+SIBLING_IDS = ("projectId", "task_id", "taskId")
 """Where other brands and models of the gateway put the job id, in the order in which they are read."""
 
 SIBLING_LINKS = ("result_url",)
@@ -32,6 +32,10 @@ MILLISECONDS_FROM = 10**11
 
 CHARGED_FOR_FAILURE = None
 """Whether a failed job costs money is not documented."""
+
+REFUSING_CODES = range(400, 500)
+"""Section 7 gives no codes. In an envelope that leaks from the gateway only these, but for 408 and 429, are taken for
+"not accepted"; after any other one nobody knows."""
 
 NO_FUNDS = re.compile(r"\bbalance\b|insufficient (?:credits?|funds|quota)|余额|欠费|充值", re.IGNORECASE)
 """No error codes are published; an account without funds is recognised by words like these."""

@@ -7,12 +7,14 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import JsonValue
 
-from tasks.errors import JobUnknown, ProviderError, ProviderRejected, ProviderUnavailable
+from tasks.errors import JobUnknown, ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
 from tasks.http import Answer, ApiClient
-from tasks.providers.mingyan.assumptions import NO_FUNDS, WRONG_ADDRESS
+from tasks.providers.mingyan.assumptions import NO_FUNDS, REFUSING_CODES, WRONG_ADDRESS
 from tasks.providers.mingyan.models import PROVIDER, Call, CreateVideo, GatewayError, VideoAnswer, read_answer
 
 PREFIX = "kyyReactApiServer"
+TOO_FAST, TIMED_OUT = 429, 408
+LATER = "Run the request again later."
 TOP_UP = "Top up the account, then run the request again."
 
 
@@ -82,6 +84,10 @@ class MingyanClient:
         with self._explained(job_id):
             answer = await self._api.query(f"/v1/result/{quote(job_id, safe='')}")
             found = self._read(answer, "query")
+            if found.job_id and found.job_id != job_id and found.has_own_id:
+                raise ProviderUnavailable(
+                    f"mingyan answered about job {found.job_id[:80]} instead.", sent=True, **_facts_of(answer)
+                )
             if found.status:
                 return found
             told = f": {found.error}" if found.error else ""
@@ -90,11 +96,7 @@ class MingyanClient:
     def _read(self, answer: Answer, call: Call) -> VideoAnswer:
         found = read_answer(self._without_key(answer.body), call)
         if isinstance(found, GatewayError):
-            raise ProviderRejected(
-                f"mingyan refused the call with code {found.code}: {found.message}.",
-                code=found.code,
-                **_facts_of(answer),
-            )
+            raise _error_of(found, answer)
         return found
 
     def _without_key(self, said: JsonValue) -> JsonValue:
@@ -122,6 +124,20 @@ class MingyanClient:
                 if job_id and error.status == 404 and WRONG_ADDRESS not in error.message:
                     raise _unknown(error) from error
             raise
+
+
+def _error_of(found: GatewayError, answer: Answer) -> ProviderError:
+    """What an envelope with an error means: only some codes say that nothing was accepted."""
+    text = f"mingyan answered with code {found.code}: {found.message.rstrip('.')}."
+    facts = _facts_of(answer) | {"code": found.code}
+    code = int(found.code) if found.code.isascii() and found.code.isdecimal() else 0
+    if NO_FUNDS.search(found.message):
+        return ProviderRejected(text, fix=TOP_UP, **facts)
+    if code == TOO_FAST:
+        return ProviderBusy(text, fix=LATER, **facts)
+    if code in REFUSING_CODES and code != TIMED_OUT:
+        return ProviderRejected(text, fix="Check the request, and the account in mingyan's console.", **facts)
+    return ProviderUnavailable(text, sent=True, fix=LATER, **facts)
 
 
 def _facts_of(answer: Answer) -> dict[str, Any]:

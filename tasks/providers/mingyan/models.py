@@ -70,6 +70,8 @@ class VideoAnswer:
     md5: str = ""
     created: datetime | None = None
     remarks: Mapping[str, str] = field(default_factory=dict)
+    has_own_id: bool = field(default=False, compare=False)
+    """The id came under its documented name, so it must be that of the job that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def read_answer(body: JsonValue, call: Call) -> VideoAnswer | GatewayError:
         video_url=_first(facts, "video_url", SIBLING_LINKS, call),
         md5=_text(facts.get("md5")),
         created=_moment(facts.get("created"), call),
+        has_own_id=bool(_text(facts.get("id"))),
         remarks={name: _text(facts[name]) for name in SIBLING_REMARKS if _text(facts.get(name))},
     )
     code = _text(body.get("code"))

@@ -11,6 +11,7 @@ from tasks.addresses import why_closed
 from tasks.errors import Problem
 from tasks.models import ClipAvatar, PortraitAvatar, RecordingSpeech, RenderRequest
 from tasks.providers.base import MediaSet, ProbedMedia
+from tasks.providers.common import too_short
 from tasks.providers.mingyan.assumptions import AUDIO_SURE, AUDIO_UNSURE, CLIP_CODECS, CLIP_CONTAINERS
 
 _INSIDE_NAMES = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
@@ -95,7 +96,7 @@ def media_problems(media: MediaSet) -> list[Problem]:
     """The rules on the files; opens the clip to see its coding."""
     problems = []
     if recording := media.get("speech"):
-        problems += _recording_problems(recording)
+        problems += _recording_problems(recording) + too_short(recording)
     if clip := media.get("avatar"):
         problems += _clip_problems(clip)
     return problems

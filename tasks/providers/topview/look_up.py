@@ -69,9 +69,10 @@ class _Search:
             return None
         logged = await self._logged_since(self._order.sent_at - CLOCK_SKEW, self._order.sent_at)
         # The notice came to an address that only this order gave out, and the money was taken since it was sent.
-        for job_id in unproven:
-            if job_id in logged:
-                return job_id
+        # Whoever got hold of that address may name others, so several prove nothing.
+        charged = [job_id for job_id in unproven if job_id in logged]
+        if len(charged) == 1:
+            return charged[0]
         return await self._by_uploads(logged) if self._ours else None
 
     async def _by_uploads(self, logged: Sequence[str]) -> str | None:

@@ -13,6 +13,7 @@ from tasks.models import (
     StockAvatar,
 )
 from tasks.providers.base import MediaSet
+from tasks.providers.common import too_short
 from tasks.providers.topview.assumptions import AVATAR2_SECONDS, AVATAR4_AVATARS, AVATAR4_SECONDS
 from tasks.providers.topview.models import AVATAR1, AVATAR2, AVATAR4, BODY_FIELDS
 
@@ -66,7 +67,7 @@ def media_problems(request: RenderRequest, media: MediaSet) -> list[Problem]:
         problems += _format_problems(field, avatar.extension)
     if isinstance(request.speech, RecordingSpeech) and recording is not None:
         problems += _format_problems("speech.audio", recording.extension)
-        problems += _length_problems(mode_of(request), recording.seconds)
+        problems += _length_problems(mode_of(request), recording.seconds) + too_short(recording)
     return problems
 
 

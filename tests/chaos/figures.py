@@ -1,0 +1,3 @@
+"""What the chaos tests measured on the way, for the lines at the end of the test run."""
+
+FIGURES: list[str] = []

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from prefect import Task
 
 from tasks import accept, plan, registry, submit
 from tasks.accept import submit_to_first
@@ -47,6 +48,9 @@ def providers(studio_home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[di
 
     for module in (registry, submit, plan):
         monkeypatch.setattr(module, "get_provider", get)
+    for name, step in list(vars(accept).items()):
+        if isinstance(step, Task):
+            monkeypatch.setattr(accept, name, step.fn)
     monkeypatch.setattr(accept, "FALLBACK_PATIENCE_SECONDS", 0)
     monkeypatch.setattr(get_settings(), "busy_patience_seconds", 0)
     monkeypatch.setattr(get_settings(), "submit_timeout_seconds", 4)

@@ -14,6 +14,7 @@ from prefect import task
 
 from tasks.archive import find_in_store
 from tasks.blocks import load_store
+from tasks.circuit import NEXT_TRY_SECONDS, pass_circuit
 from tasks.delivery import Delivery
 from tasks.errors import (
     AmbiguousSubmit,
@@ -37,9 +38,6 @@ from tasks.settle import ambiguous, cry_for_help, look_and_settle, order_of
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
-
-FOLLOWER_PAUSE_SECONDS = 10.0
-"""How long a run waits that was not accepted because another run was not."""
 
 log = logging.getLogger("studio.submit")
 
@@ -149,7 +147,7 @@ async def _try_send(
     ledger: "Ledger", provider: Provider, entry: Entry, inputs: dict[MediaRole, str], owner: str
 ) -> Entry:
     """One try at the paid call; what it leaves in the ledger is what is known afterwards."""
-    is_trial = await _pass_circuit(ledger, provider)
+    is_trial = await pass_circuit(ledger, provider)
     try:
         # A run that only followed has no inputs; those of the run that uploaded stay.
         given = cast(dict[str, str], inputs) or None
@@ -207,27 +205,6 @@ async def _without_answer(
         # Somebody has looked meanwhile and knows more.
         return overtaken
     raise ambiguous(entry) from error
-
-
-async def _pass_circuit(ledger: "Ledger", provider: Provider) -> bool:
-    """Go on while the provider's circuit is closed, or as the one call that tries it; whether this is that one.
-
-    Raises:
-        ProviderBusy: the circuit is open.
-    """
-    breaker = await ledger.breaker(provider.name, provider.endpoint)
-    if breaker is None or breaker.open_until is None:
-        return False
-    now = datetime.now(UTC)
-    if not breaker.is_open(now) and await ledger.take_trial(breaker):
-        return True
-    raise ProviderBusy(
-        f"{provider.name} has been in trouble {breaker.failures} times in a row, lastly: {breaker.reason} "
-        f"Nothing is sent to it until {max(now, breaker.open_until):%H:%M:%S} UTC, and then one render to try.",
-        provider=provider.name,
-        retry_after=max(FOLLOWER_PAUSE_SECONDS, (breaker.open_until - now).total_seconds()),
-        fix="Run the request again after that; nothing was spent.",
-    )
 
 
 async def _make_sure_of_the_right(ledger: "Ledger", entry: Entry) -> None:
@@ -306,7 +283,7 @@ async def _await_answer(ledger: "Ledger", provider: Provider, entry: Entry, owne
                 raise ProviderBusy(
                     f"{entry.provider} did not accept it: {answered.reason}",
                     provider=entry.provider,
-                    retry_after=FOLLOWER_PAUSE_SECONDS,
+                    retry_after=NEXT_TRY_SECONDS,
                     fix="Run the same request again later.",
                 )
             return answered

@@ -3,15 +3,15 @@
 from typing import TYPE_CHECKING
 
 from prefect.blocks.core import Block
-from pydantic import ConfigDict, Field, SecretStr, field_validator
+from pydantic import ConfigDict, Field, SecretStr
 
-from tasks.blocks.addresses import check_base_url
+from tasks.blocks.accounts import ProviderAccount
 
 if TYPE_CHECKING:
     from tasks.providers.mingyan.client import MingyanClient
 
 
-class MingyanCredentials(Block):
+class MingyanCredentials(Block, ProviderAccount):
     """An account at mingyan (GlobalAiOpc), whose key comes from its console or sales contact.
 
     Example:
@@ -35,24 +35,11 @@ class MingyanCredentials(Block):
 
     api_key: SecretStr = Field(title="API key", description="The account's API key, without the word Bearer.")
 
-    account: str = Field(
-        default="default",
-        min_length=1,
-        max_length=100,
-        pattern=r"^[A-Za-z0-9 ._@-]+$",
-        title="Account label",
-        description="Your name for the account that pays; part of every render's identity, never a secret.",
-    )
     base_url: str = Field(
         default="https://zcbservice.aizfw.cn/kyyReactApiServer",
         title="Base URL",
         description="Address of the API; change it for a reseller or the sandbox.",
     )
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_safe(cls, value: str) -> str:
-        return check_base_url(value)
 
     def get_client(self) -> "MingyanClient":
         """A client of the account. The only place where the key is unwrapped."""

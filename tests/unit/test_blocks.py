@@ -9,7 +9,7 @@ from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
 from tasks.blocks import MingyanCredentials, S3Storage, TopViewCredentials
-from tasks.blocks.addresses import check_base_url
+from tasks.blocks.accounts import check_base_url
 from tasks.providers.mingyan.client import MingyanClient
 from tasks.storage import ObjectStore
 

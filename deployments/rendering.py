@@ -107,5 +107,7 @@ async def _follow(output: Output, client: PrefectClient, view: RunView, deadline
         async for seen in follow_run(client, view.run_id, deadline_seconds):
             view = seen
             percent = view.percent if view.step == WAIT_STEP else None
-            progress.update(f"{view.state_name.lower()} · {view.step}".rstrip(" ·"), percent)
+            # Prefect's word for starting the run's process, which here would sound like a submission.
+            state = "starting" if view.state_name == "Submitting" else view.state_name.lower()
+            progress.update(f"{state} · {view.step}".rstrip(" ·"), percent)
     return view

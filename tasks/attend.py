@@ -104,7 +104,8 @@ async def ask_for_accepted(rows: Sequence[Leftover], owner: str, until: float) -
             raise
         except JobUnknown as error:
             if _age(entry) > how_long(None):
-                raise
+                denied = await ledger.mark_denied(entry.id, error.message, owner=owner)
+                return still_ambiguous(row.model_copy(update={"entry": denied}), ambiguous(denied))
             return row.told(Verdict.WAITS, f"too new to be known there: {error.message}")
         await ledger.note_health(provider.name, provider.endpoint)
         if status.phase in {"queued", "running"}:

@@ -24,8 +24,7 @@ def hide_kind(schema: dict[str, Any]) -> None:
     schema.pop("additionalProperties", None)
 
 
-# The field that only one kind has.
-_TELLING = {
+TELLING = {
     "image": "portrait",
     "video": "clip",
     "avatar_id": "stock",
@@ -33,13 +32,14 @@ _TELLING = {
     "text": "script",
     "audio": "recording",
 }
+"""The field that only one kind has."""
 
 
 def infer_kind(given: object) -> object:
     """Fill in `kind` from the fields that were given."""
     if not isinstance(given, dict) or given.get("kind"):
         return given
-    kinds = [kind for field, kind in _TELLING.items() if given.get(field) not in (None, "")]
+    kinds = [kind for field, kind in TELLING.items() if given.get(field) not in (None, "")]
     return {**given, "kind": kinds[0]} if len(kinds) == 1 else given
 
 

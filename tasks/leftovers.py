@@ -134,7 +134,8 @@ async def find_leftovers(unattended_minutes: float | None = None) -> list[Leftov
     patience = {
         State.RESERVED: timedelta(hours=settings.reserved_hours),
         State.SUBMITTING: max(unattended, answer_time),
-        State.AMBIGUOUS: unattended,
+        # Always named, as somebody may be waiting for it.
+        State.AMBIGUOUS: timedelta(),
         State.SUCCEEDED: unattended,
     }
     async with open_ledger() as ledger:

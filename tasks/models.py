@@ -84,7 +84,8 @@ class ClipAvatar(Form):
 class StockAvatar(Form):
     """One of the provider's own avatars."""
 
-    model_config = ConfigDict(title="Stock avatar", json_schema_extra=hide_kind)
+    # Ids look like numbers, and YAML takes them for some.
+    model_config = ConfigDict(title="Stock avatar", json_schema_extra=hide_kind, coerce_numbers_to_str=True)
 
     kind: Literal["stock"] = "stock"
     avatar_id: str = Field(
@@ -99,7 +100,7 @@ class StockAvatar(Form):
 class CustomAvatar(Form):
     """An avatar that was made for this account at the provider."""
 
-    model_config = ConfigDict(title="Your own avatar", json_schema_extra=hide_kind)
+    model_config = ConfigDict(title="Your own avatar", json_schema_extra=hide_kind, coerce_numbers_to_str=True)
 
     kind: Literal["custom"] = "custom"
     custom_avatar_id: str = Field(

@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from tasks.errors import AmbiguousSubmit, JobUnknown, ProviderBusy, RequestRefused, StillRunning, StudioError
+from tasks.errors import AmbiguousSubmit, ProviderBusy, RequestRefused, StillRunning, StudioError
 from tasks.finished import FinishedVideo
 from tasks.ledger import BudgetExceeded
 
@@ -16,7 +16,6 @@ STATE_NAMES: dict[type[StudioError], str] = {
     RequestRefused: "Refused",
     StillRunning: "Still running",
     AmbiguousSubmit: "Needs a person",
-    JobUnknown: "Needs a person",
     ProviderBusy: "Not accepted now",
     BudgetExceeded: "Over budget",
 }

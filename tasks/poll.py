@@ -24,6 +24,7 @@ from tasks.progress import ProgressBar
 from tasks.providers.base import JobStatus, Pace, Provider, ResultFile
 from tasks.registry import provider_of
 from tasks.settings import get_settings
+from tasks.settle import ambiguous
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
@@ -52,7 +53,7 @@ async def wait_for_render(entry: Entry, owner: str) -> ResultFile | None:
     Raises:
         RenderFailed: the provider ended the job without a video.
         StillRunning: the deadline came first; running the same request again goes on waiting.
-        JobUnknown: the provider does not know the job; a person must look.
+        AmbiguousSubmit: the provider does not know the job; a person must look.
     """
     provider = await provider_of(entry)
     progress = ProgressBar(f"{provider.name} job {entry.job_id}")
@@ -67,6 +68,9 @@ async def wait_for_render(entry: Entry, owner: str) -> ResultFile | None:
                 watch=progress.show,
             )
             return None if status is None else await note_outcome(ledger, entry, status, owner)
+        except JobUnknown as error:
+            await _unless_overtaken(ledger.mark_denied(entry.id, error.message, owner=owner), set(State))
+            raise ambiguous(await ledger.get(entry.id)) from error
         except BaseException:
             # Whoever comes next need not wait for this run.
             await ledger.let_go(entry.id, owner)

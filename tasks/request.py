@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.errors import Problem, RequestRefused
+from tasks.form import TELLING
 from tasks.models import RenderRequest
 
 
@@ -23,7 +24,8 @@ def read_request(raw: object) -> RenderRequest:
 
 
 _MISSING = {
-    "avatar": "Give a portrait or a clip (on the command line --image or --clip).",
+    "avatar": "Give a portrait, a clip, a stock or an own avatar (on the command line --image, --clip, --avatar-id or "
+    "--custom-avatar-id).",
     "speech": "Give a script or a recording (on the command line --script, --script-file or --audio).",
 }
 _KINDS = {"avatar": "portrait, clip, stock, custom", "speech": "script, recording"}
@@ -58,12 +60,23 @@ def _problem(field: str, kind: str, message: str, context: dict[str, Any], given
     elif kind == "extra_forbidden":
         problem = Problem(field, "is not a field of this form.", "Remove it or mend its spelling.")
     elif kind.startswith("union_tag"):
-        problem = Problem(f"{field}.kind", "is missing or unknown.", f"Set kind to one of {_KINDS.get(field, '')}.")
+        problem = _choice_problem(field, given)
     elif kind == "literal_error":
         problem = Problem(field, f"{_short(given)} is not allowed.", f"Choose {context['expected']}.")
     elif kind in {"model_type", "model_attributes_type", "dict_type"}:
         problem = Problem(field, "must be a group of fields (a JSON object).", "Give its fields by name.")
     return problem
+
+
+def _choice_problem(field: str, given: object) -> Problem:
+    """A choice that cannot be told from the fields that were given."""
+    group = given if isinstance(given, dict) else {}
+    told = [name for name in TELLING if group.get(name) not in (None, "")]
+    if len(told) > 1 and not group.get("kind"):
+        return Problem(field, f"{' and '.join(told)} are given together.", "Leave one of them.")
+    if (empty := [name for name in TELLING if name in group]) and not told:
+        return Problem(f"{field}.{empty[0]}", "is empty.", "Fill it in.")
+    return Problem(f"{field}.kind", "is missing or unknown.", f"Set kind to one of {_KINDS.get(field, '')}.")
 
 
 def _short(given: object) -> str:

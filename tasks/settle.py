@@ -3,7 +3,7 @@
 import logging
 from typing import TYPE_CHECKING, Literal, cast
 
-from tasks.errors import AmbiguousSubmit
+from tasks.errors import AmbiguousSubmit, JobUnknown
 from tasks.http import may_repeat_poll, patiently
 from tasks.ledger import Entry, State, StateConflict
 from tasks.notices import notice_url
@@ -35,7 +35,17 @@ async def look_and_settle(ledger: "Ledger", provider: Provider, entry: Entry, ow
     """
     order = order_of(entry)
     hints = await _usable_hints(ledger, entry, order.order_id)
-    sighting: Sighting = await patiently(may_repeat_poll, seconds=LOOK_SECONDS)(provider.look_up, order, hints)
+
+    async def is_taken(job_id: str) -> bool:
+        row = await ledger.find_job(entry.provider, job_id)
+        return row is not None and row.id != entry.id
+
+    async def look() -> Sighting:
+        if entry.job_id and await _knows(provider, entry.job_id):
+            return Sighting(seen="accepted", job_id=entry.job_id)
+        return await provider.look_up(order, hints, is_taken)
+
+    sighting: Sighting = await patiently(may_repeat_poll, seconds=LOOK_SECONDS)(look)
     try:
         if sighting.seen == "unknown":
             return await _leave_open(ledger, entry, owner)
@@ -45,6 +55,15 @@ async def look_and_settle(ledger: "Ledger", provider: Provider, entry: Entry, ow
         if sighting.job_id and conflict.entry.job_id != sighting.job_id:
             cry_for_help(entry, sighting.job_id)
         return conflict.entry
+
+
+async def _knows(provider: Provider, job_id: str) -> bool:
+    """Whether the provider knows the job that the row names, which it once denied."""
+    try:
+        await provider.query(job_id)
+    except JobUnknown:
+        return False
+    return True
 
 
 async def _usable_hints(ledger: "Ledger", entry: Entry, order_id: str) -> list[str]:
@@ -77,10 +96,12 @@ async def _write_down(ledger: "Ledger", entry: Entry, job_id: str | None, owner:
 def ambiguous(entry: Entry) -> AmbiguousSubmit:
     """The error that names an ambiguous submission and the ways out."""
     return AmbiguousSubmit(
-        f"nobody knows whether {entry.provider} accepted render {entry.render_key}.",
+        _doubt(entry),
         provider=entry.provider,
-        fix=f"It is looked up again by `reconcile`, and never submitted again by itself. To end the doubt, look in the "
-        f"provider's console, then: studio settle {entry.render_key[:12]} --job-id ID | --resubmit | --abandon.",
+        job_id=entry.job_id or "",
+        fix=f"It is never submitted again by itself. Where {entry.provider} can be asked, `reconcile` finds it within "
+        f"minutes; if `studio settle` still lists it then, look in {entry.provider}'s console and say what you see: "
+        f"studio settle {entry.render_key[:12]} --job-id ID | --resubmit | --abandon.",
     )
 
 
@@ -94,6 +115,12 @@ def cry_for_help(entry: Entry, job_id: str) -> None:
         entry.render_key[:12],
         job_id,
     )
+
+
+def _doubt(entry: Entry) -> str:
+    if entry.job_id:
+        return f"{entry.provider} does not know job {entry.job_id} of render {entry.render_key}."
+    return f"nobody knows whether {entry.provider} accepted render {entry.render_key}."
 
 
 def order_of(entry: Entry) -> SubmitOrder:

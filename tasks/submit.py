@@ -194,7 +194,7 @@ async def _without_answer(
     is_trial: bool,
 ) -> Entry:
     """Write down the doubt, or that there is none; the row first, since it decides about money."""
-    note = str(error) or "the provider did not answer in time"
+    note = error.message if isinstance(error, ProviderUnavailable) else "the provider did not answer in time."
     surely_not_sent = isinstance(error, ProviderUnavailable) and not error.sent
     change = ledger.release if surely_not_sent else ledger.mark_ambiguous
     overtaken = await _unless_overtaken(change(entry, note, owner=owner))

@@ -51,15 +51,15 @@ def _recording(reference: str) -> dict[str, Any]:
 
 
 FORM = [
-    Bad("no avatar", {"avatar": MISSING}, "avatar", "--image or --clip"),
+    Bad("no avatar", {"avatar": MISSING}, "avatar", "--image, --clip"),
     Bad("no speech", {"speech": MISSING}, "speech", "--audio"),
     Bad("no picture", {"avatar.image": MISSING}, "avatar.image", "Fill it in"),
     Bad("unknown kind of avatar", {"avatar.kind": "hologram"}, "avatar.kind", "portrait"),
     Bad(
         "neither this nor that",
         {"avatar": {"image": "s3://abc/d", "video": "s3://abc/d"}},
-        "avatar.kind",
-        "portrait, clip",
+        "avatar",
+        "Leave one of them",
     ),
     Bad("dots in a key", _portrait("s3://staging/../archive/x.png"), "avatar.image", "whole key"),
     Bad("avatar is a text", {"avatar": "s3://staging/good/face.png"}, "avatar", "fields"),

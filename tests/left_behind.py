@@ -30,7 +30,7 @@ class KnowingProvider(ScriptedProvider):
     sightings: dict[str, Sighting] = field(default_factory=dict)
     downloads: int = 0
 
-    async def look_up(self, order: SubmitOrder, hints: object) -> Sighting:
+    async def look_up(self, order: SubmitOrder, hints: object, is_taken: object = None) -> Sighting:
         return self.sightings.get(order.render_key, Sighting(seen="unknown"))
 
     async def query(self, job_id: str) -> JobStatus:

@@ -14,6 +14,7 @@ from tasks.errors import Problem
 from tasks.models import RenderRequest
 from tasks.providers.base import (
     Estimate,
+    IsTaken,
     JobStatus,
     MediaSet,
     Pace,
@@ -22,6 +23,7 @@ from tasks.providers.base import (
     SeenCharge,
     Sighting,
     SubmitOrder,
+    nobody_has,
 )
 
 
@@ -69,7 +71,7 @@ class ScriptedProvider:
         self.orders.append(order.order_id)
         return f"job-{len(self.orders)}"
 
-    async def look_up(self, order: SubmitOrder, hints: Sequence[str]) -> Sighting:
+    async def look_up(self, order: SubmitOrder, hints: Sequence[str], is_taken: IsTaken = nobody_has) -> Sighting:
         self.hints_seen.append(list(hints))
         return self.sighting
 

@@ -20,7 +20,7 @@ from deployments.settling import (
 )
 from infra.studio.config import StudioConfig, load_config
 from tasks.errors import StudioError
-from tasks.ledger import Entry, Event
+from tasks.ledger import Entry, Event, State
 from tasks.ledger.opening import open_existing_ledger
 
 WAYS_OUT = """\
@@ -78,7 +78,10 @@ def _settle(output: Output, key: str | None, decision: Decision | None, *, yes: 
     entry, history = asyncio.run(_look(key))
     if decision is None:
         _show_row(output, entry, history)
-        output.say("\n" + WAYS_OUT)
+        if entry.state in {State.AMBIGUOUS, State.SUBMITTING}:
+            output.say("\n" + WAYS_OUT)
+        elif entry.is_open and entry.state is not State.ARCHIVED:
+            output.say("\nIt goes on by itself. `studio settle KEY --abandon` gives it up.")
         return 0
     refuse_unfit(entry, decision.way, config.submit_timeout_seconds)
     if decision.way is Way.RESUBMIT and not yes:

@@ -50,6 +50,28 @@ async def settle_interrupted(client: PrefectClient, runs: Sequence[FlowRun]) -> 
         await client.set_flow_run_state(run.id, _truth(run), force=True)
 
 
+async def cancel_runs_of_other_accounts(client: PrefectClient, pool: str, before: str) -> int:
+    """Cancel what was begun, or asked for, while the studio used other accounts; the schedules' own runs stay.
+
+    Call it before a worker takes anything on: a render that was tried in the sandbox must not be paid for at a vendor,
+    nor the other way round.
+
+    Args:
+        client: of the Prefect server.
+        pool: the work pool.
+        before: what the accounts were, for people.
+
+    Returns:
+        How many runs were cancelled.
+    """
+    runs = await interrupted_runs(client, pool, [*_GOING_ON, StateType.SCHEDULED, StateType.PAUSED])
+    asked_for = [run for run in runs if RESTARTABLE_TAG in run.tags and not run.auto_scheduled]
+    message = f"It was started with {before}, which this studio does not use now. Run it again if it is still wanted."
+    for run in asked_for:
+        await client.set_flow_run_state(run.id, Cancelled(message=message), force=True)
+    return len(asked_for)
+
+
 def _truth(run: FlowRun) -> State[Any]:
     if run.state_type == StateType.CANCELLING:
         return Cancelled(message=_MESSAGE)

@@ -18,7 +18,7 @@ from prefect.workers.process import ProcessWorker
 from deployments.register import register_all
 from infra.studio.blocks import register_block_types, save_sandbox_blocks, save_storage_block
 from infra.studio.config import WORK_POOL, StudioConfig, load_config
-from infra.studio.interrupted import interrupted_runs, settle_interrupted
+from infra.studio.interrupted import cancel_runs_of_other_accounts, interrupted_runs, settle_interrupted
 from infra.studio.parts.object_store import (
     ARCHIVE_BUCKET,
     STAGING_BUCKET,
@@ -49,6 +49,7 @@ async def provision(config: StudioConfig) -> None:
             _tell("sandbox-blocks")
         async with get_client() as client:
             await _work_pool(client)
+            await _keep_accounts_apart(config, client)
             cut_off = await interrupted_runs(client, WORK_POOL)
             # From here on the worker may start; runs that it takes are not among those.
             _tell("work-pool")
@@ -82,6 +83,17 @@ async def _wait_for_server(config: StudioConfig) -> None:
             await asyncio.sleep(LOOK_EVERY_SECONDS)
         else:
             return
+
+
+async def _keep_accounts_apart(config: StudioConfig, client: PrefectClient) -> None:
+    """What was begun in the sandbox is not continued at the vendors, nor the other way round."""
+    now = "the sandbox" if config.sandbox else "your own accounts"
+    note = config.root / "accounts.txt"
+    before = note.read_text(encoding="utf-8").strip() if note.exists() else now
+    if before != now:
+        count = await cancel_runs_of_other_accounts(client, WORK_POOL, before)
+        _tell("runs-of-other-accounts", count=count)
+    note.write_text(f"{now}\n", encoding="utf-8")
 
 
 async def _work_pool(client: PrefectClient) -> None:

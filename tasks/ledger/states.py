@@ -33,7 +33,8 @@ TRANSITIONS: Mapping[State, frozenset[State]] = MappingProxyType(
         _R: frozenset({_S, State.FAILED, State.CANCELLED}),
         # Back to reserved only when the submission surely never left, or the provider said "not now".
         _S: frozenset({_R, State.SUBMITTED, State.FAILED, State.AMBIGUOUS}),
-        State.SUBMITTED: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED}),
+        # Ambiguous again when the provider does not know the job, which may be a wrong id that a person gave.
+        State.SUBMITTED: frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.AMBIGUOUS}),
         # Failed when the provider dropped the result before it could be archived; cancelled when a person gives up a
         # result that never decodes.
         State.SUCCEEDED: frozenset({State.ARCHIVED, State.FAILED, State.CANCELLED}),

@@ -177,6 +177,10 @@ class Ledger(LedgerNotes):
         since = entry.updated_at
         return await self._change(entry.id, State.SUBMITTING, State.AMBIGUOUS, values, owner=owner, since=since)
 
+    async def mark_denied(self, entry_id: UUID, note: str, *, owner: str | None = None) -> Entry:
+        """Note that the provider does not know the job of an accepted submission; the id is kept."""
+        return await self._change(entry_id, State.SUBMITTED, State.AMBIGUOUS, {"reason": note}, owner=owner)
+
     async def release(self, entry: Entry, note: str, *, owner: str | None = None) -> Entry:
         """Give back this very right to submit, not a later one of the row: it surely never left, or was refused."""
         values = {"reason": note}

@@ -3,7 +3,7 @@
 Nothing here knows Prefect, the ledger or the archive: those belong to the steps that call a provider.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -115,6 +115,15 @@ class Sighting(_Fact):
     job_id: str | None = None
 
 
+IsTaken = Callable[[str], Awaitable[bool]]
+"""Whether a job id is known as another render's."""
+
+
+async def nobody_has(_job_id: str) -> bool:
+    """No job is known as another render's."""
+    return False
+
+
 class Provider(Protocol):
     """One renderer. All calls may raise ``ProviderError`` subclasses."""
 
@@ -159,12 +168,13 @@ class Provider(Protocol):
         """
         ...
 
-    async def look_up(self, order: SubmitOrder, hints: Sequence[str]) -> Sighting:
+    async def look_up(self, order: SubmitOrder, hints: Sequence[str], is_taken: IsTaken = nobody_has) -> Sighting:
         """Look whether an order that got no answer was accepted.
 
         Args:
             order: what was submitted.
             hints: job ids that notices named for this order; anybody may have sent them.
+            is_taken: tells jobs of other renders, which need not be looked at.
         """
         ...
 

@@ -16,14 +16,16 @@ from typing import Any
 from pydantic import SecretStr
 
 import tasks.blocks.loading
+import tasks.circuit
 import tasks.download
+import tasks.followers
 import tasks.http.api
 import tasks.ledger.breakers
 import tasks.original
-import tasks.poll
 import tasks.providers.topview.look_up
 import tasks.providers.topview.provider
 import tasks.settle
+import tasks.submit
 from flows.reconcile import reconcile
 from flows.render_video import render_video
 from tasks.blocks import MingyanCredentials, TopViewCredentials, load_block
@@ -39,8 +41,9 @@ def shorten_deadlines() -> None:
     """What takes minutes in life takes seconds here; the order between the deadlines stays."""
     tasks.http.api.DEADLINES.update(submit=2.5, query=2.5)
     tasks.ledger.breakers.FIRST_OPEN = tasks.ledger.breakers.LONGEST_OPEN = timedelta(seconds=1)
-    tasks.poll.ARCHIVING_SECONDS = 2
-    tasks.poll.GRACE = timedelta(seconds=2)
+    tasks.followers.ARCHIVING_SECONDS = 2
+    tasks.followers.GRACE_SECONDS = 2.0
+    tasks.circuit.NEXT_TRY_SECONDS = tasks.submit.NEXT_TRY_SECONDS = 1.0
     tasks.original.AGAIN_SECONDS = 0.2
     tasks.original.ASKING_SECONDS = 5
     tasks.download.STALL_SECONDS = 5

@@ -185,13 +185,13 @@ QUERY = [
     Fault(
         "query: job unknown for ever",
         (_status("query", 404, ALWAYS, body={"error": "no such task"}),),
-        Expected("Needs a person", "submitted", 1, "console"),
+        Expected("Needs a person", "ambiguous", 1, "console"),
         vendors=("mingyan",),
     ),
     Fault(
         "query: job unknown for ever",
         (Armed("query", "business", ALWAYS, {"code": "4004", "message": "no such task"}),),
-        Expected("Needs a person", "submitted", 1, "account"),
+        Expected("Needs a person", "ambiguous", 1, "console"),
         vendors=("topview",),
     ),
     Fault("query: vendor gone for 2 s", settings={"render_seconds": 1.5}, disturb="sandbox_gone_while_polling"),

@@ -97,6 +97,7 @@ CHANGES: list[tuple[State, State, Step]] = [
     (State.ARCHIVED, State.SUCCEEDED, lambda ledger, row: ledger.mark_archive_lost(row.id, "retired")),
     (State.SUBMITTING, State.AMBIGUOUS, PATHS[State.AMBIGUOUS][1]),
     (State.SUBMITTING, State.RESERVED, lambda ledger, row: ledger.release(row, "busy")),
+    (State.SUBMITTED, State.AMBIGUOUS, lambda ledger, row: ledger.mark_denied(row.id, "no such job")),
     (
         State.AMBIGUOUS,
         State.SUBMITTED,

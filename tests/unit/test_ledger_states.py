@@ -31,7 +31,7 @@ def test_a_submission_that_may_have_left_is_never_simply_dropped() -> None:
     assert not is_allowed(State.AMBIGUOUS, State.FAILED)
     assert not is_allowed(State.AMBIGUOUS, State.SUBMITTING)
     assert not is_allowed(State.SUBMITTED, State.RESERVED)
-    assert not is_allowed(State.SUBMITTED, State.AMBIGUOUS)
+    assert not is_allowed(State.SUBMITTED, State.RESERVED)
 
 
 def test_every_state_can_be_reached_and_ends() -> None:
@@ -55,6 +55,7 @@ CALLS: dict[str, tuple[State | None, State, Call]] = {
     "archived": (State.SUCCEEDED, State.ARCHIVED, lambda book, row, _: book.mark_archived(row.id, "s3://a/b")),
     "lost": (State.ARCHIVED, State.SUCCEEDED, lambda book, row, _: book.mark_archive_lost(row.id, "")),
     "ambiguous": (State.SUBMITTING, State.AMBIGUOUS, lambda book, row, _: book.mark_ambiguous(row, "")),
+    "denied": (State.SUBMITTED, State.AMBIGUOUS, lambda book, row, _: book.mark_denied(row.id, "")),
     "release": (State.SUBMITTING, State.RESERVED, lambda book, row, _: book.release(row, "")),
     "resubmit": (
         State.AMBIGUOUS,

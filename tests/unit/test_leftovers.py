@@ -133,7 +133,7 @@ async def test_each_accepted_job_is_asked_for_once(provider: KnowingProvider) ->
         "finished": (Verdict.WAITS, State.SUCCEEDED),
         "failed": (Verdict.DONE, State.FAILED),
         "running": (Verdict.WAITS, State.SUBMITTED),
-        "unknown": (Verdict.PERSON, State.SUBMITTED),
+        "unknown": (Verdict.PERSON, State.AMBIGUOUS),
         "stuck": (Verdict.PERSON, State.SUBMITTED),
     }
     assert provider.queries == 5

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import (
+    AmbiguousSubmit,
     JobUnknown,
     ProviderBusy,
     ProviderRejected,
@@ -20,7 +21,8 @@ from tasks.errors import (
 from tasks.ledger import Entry, Intent, State
 from tasks.ledger.opening import open_ledger
 from tasks.poll import pauses, poll_until_done, wait_for_render
-from tasks.providers.base import JobStatus, Pace, ResultFile
+from tasks.providers.base import JobStatus, Pace, ResultFile, Sighting
+from tasks.settle import look_and_settle
 from tests.scripted_provider import ScriptedProvider, instead_of_all
 
 DONE = JobStatus(phase="succeeded", word="done", result=ResultFile(location="/tmp/x.mp4", speech_seconds=1.5))
@@ -152,6 +154,36 @@ async def test_job_that_stays_unknown_needs_a_person(provider: ScriptedProvider)
     assert entry is not None
     assert entry.state is State.SUBMITTED
     assert provider.queries == 4
+
+
+async def test_wrong_job_id_is_put_right_by_a_person(provider: ScriptedProvider) -> None:
+    """A job that its provider denies is in doubt again, listed for a person, who may give another id."""
+    provider.query_errors = [JobUnknown("no such job", provider="local") for _ in range(4)]
+    entry = await _submitted()
+
+    with pytest.raises(AmbiguousSubmit, match=r"does not know job job-1.*--job-id"):
+        await wait_for_render.fn(entry, "run")
+
+    async with open_ledger() as ledger:
+        assert [row.id for row in await ledger.in_states({State.AMBIGUOUS})] == [entry.id]
+        settled = await ledger.settle(entry.id, State.SUBMITTED, owner="a person", note="", job_id="job-2")
+    provider.statuses = [DONE]
+    assert await wait_for_render.fn(settled, "run") == DONE.result
+
+
+async def test_job_that_was_denied_for_a_while_is_found_again(provider: ScriptedProvider) -> None:
+    """When the provider knows the job again, the look-up finds that by itself."""
+    provider.query_errors = [JobUnknown("no such job", provider="local") for _ in range(4)]
+    provider.sighting = Sighting(seen="unknown")
+    provider.statuses = [RUNNING]
+    entry = await _submitted()
+    with pytest.raises(AmbiguousSubmit):
+        await wait_for_render.fn(entry, "run")
+
+    async with open_ledger() as ledger:
+        again = await look_and_settle(ledger, provider, await ledger.get(entry.id), "pass")
+
+    assert (again.state, again.job_id) == (State.SUBMITTED, "job-1")
 
 
 async def test_refused_question_leaves_the_job_alone(provider: ScriptedProvider) -> None:

@@ -14,6 +14,7 @@ from tasks.errors import Problem, ProviderRejected, ResultExpired
 from tasks.models import CustomAvatar, RecordingSpeech, RenderRequest, StockAvatar
 from tasks.providers.base import (
     Estimate,
+    IsTaken,
     JobStatus,
     MediaSet,
     Pace,
@@ -22,6 +23,7 @@ from tasks.providers.base import (
     SeenCharge,
     Sighting,
     SubmitOrder,
+    nobody_has,
 )
 from tasks.providers.local.models import PROVIDER
 from tasks.providers.local.presence import pool_is_alive
@@ -137,7 +139,12 @@ class LocalProvider:
                 )
         return order.order_id
 
-    async def look_up(self, order: SubmitOrder, hints: Sequence[str]) -> Sighting:  # noqa: ARG002 - needs no hints
+    async def look_up(
+        self,
+        order: SubmitOrder,
+        hints: Sequence[str],  # noqa: ARG002 - needs no hints
+        is_taken: IsTaken = nobody_has,  # noqa: ARG002 - ids are ours
+    ) -> Sighting:
         """Whether the order is in the spool; on this machine that is certain."""
         if await asyncio.to_thread(self._spool.has_job, order.order_id):
             return Sighting(seen="accepted", job_id=order.order_id)

@@ -13,6 +13,7 @@ from tasks.http import download, own_network
 from tasks.models import RenderRequest
 from tasks.providers.base import (
     Estimate,
+    IsTaken,
     JobStatus,
     MediaSet,
     Pace,
@@ -21,6 +22,7 @@ from tasks.providers.base import (
     SeenCharge,
     Sighting,
     SubmitOrder,
+    nobody_has,
 )
 from tasks.providers.contract import note_difference
 from tasks.providers.mingyan.assumptions import CHARGED_FOR_FAILURE, MD5_DIGITS, NO_FUNDS, SIBLING_FAILURES
@@ -106,7 +108,12 @@ class MingyanProvider:
         """Start the job. One that has failed at once has an id too: the first query finds the reason."""
         return (await self._client.create_video(_body_of(order))).job_id
 
-    async def look_up(self, order: SubmitOrder, hints: Sequence[str]) -> Sighting:  # noqa: ARG002 - no such call
+    async def look_up(
+        self,
+        order: SubmitOrder,  # noqa: ARG002 - no such call
+        hints: Sequence[str],  # noqa: ARG002 - no such call
+        is_taken: IsTaken = nobody_has,  # noqa: ARG002 - no such call
+    ) -> Sighting:
         """Always unknown: mingyan lists nothing and carries no reference of ours; only a person can tell."""
         return Sighting(seen="unknown")
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from tasks.errors import JobUnknown
 from tasks.http import may_repeat_poll, patiently
-from tasks.providers.base import Sighting, SubmitOrder
+from tasks.providers.base import IsTaken, Sighting, SubmitOrder
 from tasks.providers.topview.assumptions import (
     CLOCK_SKEW,
     LOGGED_TASK_TYPE,
@@ -28,7 +28,7 @@ log = logging.getLogger("studio.topview")
 T = TypeVar("T")
 
 
-async def look_up(client: TopViewClient, order: SubmitOrder, hints: Sequence[str]) -> Sighting:
+async def look_up(client: TopViewClient, order: SubmitOrder, hints: Sequence[str], is_taken: IsTaken) -> Sighting:
     """Look for an order, first among the tasks that notices named, then in the credit log since it was sent.
 
     What is not found may still be queueing, or may never be charged, so the answer is never "absent".
@@ -38,7 +38,7 @@ async def look_up(client: TopViewClient, order: SubmitOrder, hints: Sequence[str
     """
     try:
         async with asyncio.timeout(LOOK_UP_SECONDS):
-            job_id = await _Search(client, order).find(hints)
+            job_id = await _Search(client, order, is_taken).find(hints)
     except TimeoutError:
         log.warning("look-up ended without result order=%s seconds=%d", order.order_id, LOOK_UP_SECONDS)
         return Sighting(seen="unknown")
@@ -48,8 +48,9 @@ async def look_up(client: TopViewClient, order: SubmitOrder, hints: Sequence[str
 class _Search:
     """The search for one order."""
 
-    def __init__(self, client: TopViewClient, order: SubmitOrder) -> None:
+    def __init__(self, client: TopViewClient, order: SubmitOrder, is_taken: IsTaken) -> None:
         self._client = client
+        self._is_taken = is_taken
         self._order = order
         self._ours = frozenset(order.inputs.values())
         self._left = MOST_LOOK_UP_QUERIES
@@ -77,6 +78,8 @@ class _Search:
 
     async def _by_uploads(self, logged: Sequence[str]) -> str | None:
         for job_id in logged:
+            if await self._is_taken(job_id):
+                continue
             if job_id not in self._asked and (await self._files_of(job_id) or frozenset()) & self._ours:
                 return job_id
             if not self._left:

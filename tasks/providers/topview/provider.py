@@ -14,6 +14,7 @@ from tasks.http import download, may_repeat_poll, patiently
 from tasks.models import RenderRequest, ScriptSpeech
 from tasks.providers.base import (
     Estimate,
+    IsTaken,
     JobPhase,
     JobStatus,
     MediaSet,
@@ -22,6 +23,7 @@ from tasks.providers.base import (
     SeenCharge,
     Sighting,
     SubmitOrder,
+    nobody_has,
 )
 from tasks.providers.pricing import estimate_cost
 from tasks.providers.topview.assumptions import (
@@ -164,9 +166,9 @@ class TopViewProvider:
         accepted = await self._client.submit(body_of(order))
         return accepted.task_id or ""
 
-    async def look_up(self, order: SubmitOrder, hints: Sequence[str]) -> Sighting:
+    async def look_up(self, order: SubmitOrder, hints: Sequence[str], is_taken: IsTaken = nobody_has) -> Sighting:
         """Look whether an order without an answer was accepted: accepted with its job id, or unknown."""
-        return await look_up(self._client, order, hints)
+        return await look_up(self._client, order, hints, is_taken)
 
     async def query(self, job_id: str) -> JobStatus:
         """Ask how a job is, in one try. Raises what the seam says."""

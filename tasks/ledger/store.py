@@ -217,6 +217,9 @@ class Ledger(LedgerNotes):
         if charged is not None and to is not State.CANCELLED:
             raise ValueError("whether it cost money is said when it is abandoned")
         values: dict[str, Any] = {"reason": note}
+        if to is State.RESERVED:
+            # A job that its provider denied is none of the next submission's.
+            values["job_id"] = None
         if job_id is not None:
             values |= {"job_id": job_id, "submitted_at": self._clock()}
         if charged is not None:

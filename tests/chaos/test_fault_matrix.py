@@ -55,10 +55,11 @@ CELLS = [Cell(fault, vendor) for fault in FAULTS for vendor in fault.vendors]
 
 
 def _is_slow(cell: Cell) -> bool:
-    """By default both vendors meet the faults of a submission; the others meet one vendor each, in turn."""
+    """By default both vendors meet all faults of a submission, and every third of the others meets one vendor."""
+    number = FAULTS.index(cell.fault)
     is_about_money = cell.fault.name.startswith(("submit", "lost answer"))
-    is_others_turn = len(cell.fault.vendors) > 1 and VENDORS[FAULTS.index(cell.fault) % 2] != cell.vendor
-    return cell.fault.is_slow or (is_others_turn and not is_about_money)
+    is_others_turn = len(cell.fault.vendors) > 1 and VENDORS[number % 2] != cell.vendor
+    return cell.fault.is_slow or not (is_about_money or (number % 3 == 0 and not is_others_turn))
 
 
 MARKED = [pytest.param(cell, marks=[pytest.mark.slow] if _is_slow(cell) else [], id=str(cell)) for cell in CELLS]

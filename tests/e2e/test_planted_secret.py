@@ -156,7 +156,7 @@ def _render_all_kinds(lab: Lab, vendor: str) -> None:
     for status, said in ((400, quoting), (400, "." * 130 + quoting), (500, quoting)):
         lab.arm(vendor, "submit", "status", status=status, body={"error": said})
         lab.ends(lab.request(vendor, f"quoted with {status}"), "Failed" if status == 400 else "Needs a person")
-    lab.arm(vendor, "submit", "business", code="4006" if vendor == "topview" else 1001, message=quoting)
+    lab.arm(vendor, "submit", "business", code="4006" if vendor == "topview" else 403, message=quoting)
     lab.ends(lab.request(vendor, "quoted by code"), "Failed")
     lab.arm(vendor, "submit", "fail", reason=quoting)
     lab.ends(lab.request(vendor, "quoted by the job"), "Failed")

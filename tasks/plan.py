@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 
 from prefect import task
@@ -14,6 +15,8 @@ from tasks.registry import candidates, get_provider
 
 # Raise it when the meaning of a payload changes, to leave old archive entries behind.
 RENDER_KEY_VERSION = 1
+
+log = logging.getLogger("studio.plan")
 
 
 class RenderPlan(BaseModel):
@@ -72,7 +75,10 @@ async def plan_renders(request: RenderRequest, media: MediaSet) -> list[RenderPl
             plans.append(plan_for(provider, request, media))
     if not plans:
         raise RequestRefused(problems)
-    return cheapest_first(plans)
+    plans = cheapest_first(plans)
+    for plan in plans:
+        log.info("planned provider=%s key=%s estimate=%s", plan.provider, plan.render_key, plan.estimate)
+    return plans
 
 
 def plan_of(plans: Sequence[RenderPlan], render_key: str) -> RenderPlan:

@@ -129,12 +129,12 @@ def test_racing_processes_agree_on_the_spool_and_the_job(spool: Spool) -> None:
 async def test_submitting_twice_is_one_job(provider: LocalProvider, tmp_path: Path) -> None:
     """The same order again gives the same job id and leaves the first as it is; look-up is exact."""
     order = await an_order(provider, tmp_path)
-    assert (await provider.look_up(order)).seen == "absent"
+    assert (await provider.look_up(order, [])).seen == "absent"
     job_id = await provider.submit(order)
     provider._spool.set_status(job_id, Status(phase="running"))
     assert await provider.submit(order) == job_id == order.order_id
     assert (await provider.query(job_id)).phase == "running"
-    sighting = await provider.look_up(order)
+    sighting = await provider.look_up(order, [])
     assert (sighting.seen, sighting.job_id) == ("accepted", job_id)
 
 

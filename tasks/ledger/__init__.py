@@ -3,7 +3,19 @@
 Here are its words, which are cheap to import; `tasks.ledger.store` has the table itself and loads SQLAlchemy.
 """
 
+from tasks.ledger.batch_models import (
+    HAS_VIDEO,
+    Batch,
+    BatchRow,
+    CallSlots,
+    Claim,
+    Duration,
+    PollPlan,
+    RowState,
+    Tick,
+)
 from tasks.ledger.models import (
+    AtCapacity,
     Breaker,
     BudgetExceeded,
     Charge,
@@ -18,17 +30,27 @@ from tasks.ledger.models import (
 from tasks.ledger.states import OPEN, TRANSITIONS, State
 
 __all__ = [
+    "HAS_VIDEO",
     "OPEN",
     "TRANSITIONS",
+    "AtCapacity",
+    "Batch",
+    "BatchRow",
     "Breaker",
     "BudgetExceeded",
+    "CallSlots",
     "Charge",
+    "Claim",
     "Committed",
     "CostLine",
+    "Duration",
     "Entry",
     "Event",
     "Intent",
     "Limits",
+    "PollPlan",
+    "RowState",
     "State",
     "StateConflict",
+    "Tick",
 ]

@@ -3,32 +3,31 @@
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from tasks.errors import StudioUnavailable
+from tasks.ledger.lanes import Lane, Work
 
 logger = logging.getLogger("studio.ledger")
 
 T = TypeVar("T")
-Work = Callable[[AsyncConnection], Awaitable[T]]
 
 _CONNECTIONS = 5
+_READERS = 2
 _BUSY_SECONDS = 15
 _SQLITE_BUSY, _SQLITE_LOCKED = 5, 6
 # Connection lost, server stopping or starting, too many connections, serialization failure, deadlock.
 _PASSING_SQLSTATES = ("08", "57P", "53300", "40001", "40P01")
 # Wrong password or user, no such database, disk full.
 _LASTING_SQLSTATES = ("28", "3D", "53100")
-_WRITES = "ledger_writes"
 
 
 class Database:
@@ -45,10 +44,9 @@ class Database:
     def __init__(self, url: str, *, patience: float) -> None:
         self._url = _checked(url)
         self._patience = patience
-        self._is_sqlite = self._url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(self._url) if self._is_sqlite else _postgres_engine(self._url)
-        self._slots = asyncio.Semaphore(_CONNECTIONS)
-        self._writer = asyncio.Lock()
+        self._runner: _Sqlite | _Postgres = (
+            _Sqlite(self._url) if self._url.get_backend_name() == "sqlite" else _Postgres(self._url)
+        )
 
     async def prepare(self) -> None:
         """Make sure that the database answers; a SQLite file is created in WAL mode.
@@ -56,7 +54,7 @@ class Database:
         Raises:
             StudioUnavailable: it does not answer.
         """
-        if self._is_sqlite and self._url.database:
+        if isinstance(self._runner, _Sqlite) and self._url.database:
             folder = Path(self._url.database).parent
             try:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -65,17 +63,7 @@ class Database:
                     f"the ledger's folder {folder} cannot be made: {error.strerror}.",
                     fix="Mend STUDIO_HOME or STUDIO_LEDGER_URL.",
                 ) from error
-        await self._with_patience(self._prepare)
-
-    async def _prepare(self) -> None:
-        async with self.engine.connect() as connection:
-            if self._is_sqlite:
-                # Kept in the file; cannot be changed inside a transaction.
-                driver = await connection.get_raw_connection()
-                cursor = await driver.driver_connection.execute("PRAGMA journal_mode = WAL")  # type: ignore[union-attr]
-                await cursor.close()
-            else:
-                await connection.execute(text("SELECT 1"))
+        await self.read(lambda connection: connection.scalar(text("SELECT 1")))
 
     async def read(self, work: Work[T]) -> T:
         """Run work that changes nothing."""
@@ -87,29 +75,31 @@ class Database:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self.engine.dispose()
+        await self._runner.close()
 
     async def _transact(self, work: Work[T], *, writes: bool) -> T:
-        async with AsyncExitStack() as stack:
-            if writes and self._is_sqlite:
-                # SQLite has one writer; queueing here is fair and cheap, its own busy wait is neither.
-                await stack.enter_async_context(self._writer)
-            await stack.enter_async_context(self._slots)
-            connection = await stack.enter_async_context(self.engine.connect())
-            await connection.execution_options(**{_WRITES: writes})
-            async with connection.begin():
-                return await work(connection)
+        return await self._runner.transact(work, writes=writes)
 
-    async def _with_patience(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    async def _retry(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         attempts = AsyncRetrying(
             retry=retry_if_exception(_is_passing),
             stop=stop_after_delay(self._patience),
             wait=wait_random_exponential(multiplier=0.1, max=2),
-            before_sleep=_log_outage,
+            before_sleep=_log_retry,
             reraise=True,
         )
+        return await attempts(call)
+
+    async def _with_patience(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
         try:
-            return await attempts(call)
+            try:
+                return await call()
+            except Exception as error:
+                if not _is_passing(error):
+                    raise
+                _log_outage(1, error)
+            # Only now, as a retry object costs as much as a statement does.
+            return await self._retry(call)
         except Exception as error:
             if not (_is_passing(error) or _is_lasting(error)):
                 raise
@@ -151,35 +141,69 @@ def _checked(url: str) -> URL:
     return parsed
 
 
-def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=_CONNECTIONS, max_overflow=0, connect_args={"timeout": _BUSY_SECONDS})
+class _Sqlite:
+    """A file, through one thread that writes and some that read."""
 
-    @event.listens_for(engine.sync_engine, "connect")
-    def _configure(connection: Any, _record: object) -> None:
+    def __init__(self, url: URL) -> None:
+        # The driver's name is part of the addresses that people have; a thread that may wait needs no async driver.
+        plain = url.set(drivername="sqlite+pysqlite")
+        self._writer = Lane(_sqlite_engine(plain, begin="BEGIN IMMEDIATE"), threads=1, writes=True)
+        self._readers = Lane(_sqlite_engine(plain, begin="BEGIN"), threads=_READERS, writes=False)
+
+    async def transact(self, work: Work[T], *, writes: bool) -> T:
+        return await (self._writer if writes else self._readers).run(work)
+
+    async def close(self) -> None:
+        await self._readers.close()
+        await self._writer.close()
+
+
+def _sqlite_engine(url: URL, *, begin: str) -> Engine:
+    engine = create_engine(url, poolclass=NullPool, connect_args={"timeout": _BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: sqlite3.Connection, _record: object) -> None:
         # The driver's own BEGIN is deferred, and a read that turns into a write then fails under contention.
         connection.isolation_level = None
-        cursor = connection.cursor()
+        # Kept in the file; cannot be changed inside a transaction.
+        connection.execute("PRAGMA journal_mode = WAL")
         # FULL, as a submission that was paid for must survive a power cut.
-        cursor.execute("PRAGMA synchronous = FULL")
-        cursor.execute("PRAGMA foreign_keys = ON")
-        cursor.close()
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
 
-    @event.listens_for(engine.sync_engine, "begin")
+    @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        connection.exec_driver_sql(begin)
 
     return engine
 
 
-def _postgres_engine(url: URL) -> AsyncEngine:
-    return create_async_engine(
-        url,
-        pool_size=_CONNECTIONS,
-        max_overflow=0,
-        pool_pre_ping=True,
-        connect_args={"timeout": 10, "command_timeout": 60, "server_settings": {"application_name": "studio-ledger"}},
-    )
+class _Postgres:
+    """A server, through a few connections."""
+
+    def __init__(self, url: URL) -> None:
+        self._engine = create_async_engine(
+            url,
+            pool_size=_CONNECTIONS,
+            max_overflow=0,
+            connect_args={
+                "timeout": 10,
+                "command_timeout": 60,
+                "server_settings": {"application_name": "studio-ledger"},
+            },
+        )
+        # Statements of a read see each its own snapshot in a transaction, too, which costs two more round trips.
+        self._reading = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        # Queueing here has no deadline of its own, as the pool's queue has.
+        self._slots = asyncio.Semaphore(_CONNECTIONS)
+
+    async def transact(self, work: Work[T], *, writes: bool) -> T:
+        engine = self._engine if writes else self._reading
+        async with self._slots, engine.begin() as connection:
+            return await work(connection)
+
+    async def close(self) -> None:
+        await self._engine.dispose()
 
 
 async def _finish(work: Coroutine[Any, Any, T]) -> T:
@@ -223,7 +247,11 @@ def _cause(error: BaseException) -> str:
     return str(origin).splitlines()[0] if str(origin) else type(origin).__name__
 
 
-def _log_outage(retry: RetryCallState) -> None:
+def _log_retry(retry: RetryCallState) -> None:
     error = retry.outcome.exception() if retry.outcome else None
     if error:
-        logger.warning("database away attempt=%d error=%s", retry.attempt_number, _cause(error))
+        _log_outage(retry.attempt_number + 1, error)
+
+
+def _log_outage(attempt: int, error: BaseException) -> None:
+    logger.warning("database away attempt=%d error=%s", attempt, _cause(error))

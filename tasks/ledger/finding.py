@@ -4,8 +4,9 @@ import re
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Select, func, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from tasks.ledger.rows import key_begins
 from tasks.ledger.schema import submissions
@@ -40,6 +41,16 @@ def select_job(provider: str, job_id: str) -> Select[Any]:
     )
 
 
+def select_ids(ids: Collection[UUID]) -> Select[Any]:
+    """The rows with these ids."""
+    return select(submissions).where(_rows.id.in_(ids))
+
+
+def select_latest(render_keys: Collection[str]) -> Select[Any]:
+    """The latest attempts at these renders."""
+    return select(submissions).where(_rows.render_key.in_(render_keys), _is_latest())
+
+
 def select_matching(prefix: str, limit: int) -> Select[Any]:
     """The latest attempts of all renders whose key begins with some hex digits, by key.
 
@@ -48,11 +59,7 @@ def select_matching(prefix: str, limit: int) -> Select[Any]:
     """
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}", prefix):
         raise ValueError(f"{prefix!r} is not {SHORTEST_PREFIX} to 64 hex digits")
-    other = submissions.alias()
-    latest = select(func.max(other.c.attempt)).where(other.c.render_key == _rows.render_key).scalar_subquery()
-    return (
-        select(submissions).where(key_begins(prefix), _rows.attempt == latest).order_by(_rows.render_key).limit(limit)
-    )
+    return select(submissions).where(key_begins(prefix), _is_latest()).order_by(_rows.render_key).limit(limit)
 
 
 def select_unattended(before: datetime, limit: int) -> Select[Any]:
@@ -65,6 +72,16 @@ def select_unattended(before: datetime, limit: int) -> Select[Any]:
             or_(_rows.next_poll_at.is_(None), _rows.next_poll_at < before),
         )
         .order_by(_rows.updated_at)
+        .limit(limit)
+    )
+
+
+def select_due(provider: str, now: datetime, limit: int) -> Select[Any]:
+    """Accepted renders whose next poll has come, most overdue first."""
+    return (
+        select(submissions)
+        .where(_rows.provider == provider, _rows.state == State.SUBMITTED, _rows.next_poll_at <= now)
+        .order_by(_rows.next_poll_at)
         .limit(limit)
     )
 
@@ -84,4 +101,12 @@ def select_archived_since(since: datetime, limit: int) -> Select[Any]:
         .where(_rows.state == State.ARCHIVED, _rows.updated_at >= since)
         .order_by(_rows.updated_at.desc())
         .limit(limit)
+    )
+
+
+def _is_latest() -> ColumnElement[bool]:
+    other = submissions.alias()
+    return (
+        _rows.attempt
+        == select(func.max(other.c.attempt)).where(other.c.render_key == _rows.render_key).scalar_subquery()
     )

@@ -36,6 +36,17 @@ class Intent(_Record):
     unit: str | None = Field(None, max_length=20, description="Currency or credit of estimate and charge.")
     title: str = Field("", max_length=200)
     speech_seconds: float | None = Field(None, ge=0)
+    work: float | None = Field(
+        None,
+        ge=0,
+        description="Seconds of speech, as far as they are known or can be told from the script; "
+        "the expected finish is learnt from it.",
+    )
+
+    @property
+    def short_key(self) -> str:
+        """The first digits of the render key, enough for people to name the render by."""
+        return self.render_key[:12]
 
 
 class Entry(Intent):
@@ -58,6 +69,7 @@ class Entry(Intent):
     succeeded_at: AwareDatetime | None
     archived_at: AwareDatetime | None
     next_poll_at: AwareDatetime | None
+    unfinished_at: AwareDatetime | None = Field(description="When the accepted job was last found unfinished.")
 
     @property
     def is_open(self) -> bool:
@@ -165,6 +177,25 @@ class BudgetExceeded(StudioError):
         self.unit = intent.unit
         self.committed = committed
         self.estimate = intent.estimate
+
+
+class AtCapacity(StudioError):
+    """As many renders as the account may have at once are under way; nothing was changed.
+
+    Args:
+        provider: who renders.
+        account: label of the account.
+        limit: how many may be under way at once.
+    """
+
+    def __init__(self, provider: str, account: str, limit: int) -> None:
+        super().__init__(
+            f"{provider} (account {account}) renders at most {limit} at once, and so many are under way.",
+            fix="Wait until one of them has ended, or raise STUDIO_CONCURRENCY if the account may have more.",
+        )
+        self.provider = provider
+        self.account = account
+        self.limit = limit
 
 
 class StateConflict(LedgerConflict):

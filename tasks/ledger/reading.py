@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import Callable, Collection
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,27 +15,18 @@ from tasks.ledger import finding
 from tasks.ledger.breakers import find_breaker
 from tasks.ledger.budget import sum_committed
 from tasks.ledger.costs import find_latest_charge, sum_costs
-from tasks.ledger.database import Database
 from tasks.ledger.hints import list_hints
 from tasks.ledger.models import Breaker, Committed, CostLine, Entry, Event
-from tasks.ledger.rows import find_entry, find_latest
+from tasks.ledger.part import LedgerPart
+from tasks.ledger.rows import chunks_of, find_entry, find_latest
 from tasks.ledger.schema import events, submissions
 from tasks.ledger.states import State
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 
 
-def utc_now() -> datetime:
-    """The present moment, aware."""
-    return datetime.now(UTC)
-
-
-class LedgerReader:
-    """Everything that can be asked of the ledger."""
-
-    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
-        self._database = database
-        self._clock = clock
+class LedgerReader(LedgerPart):
+    """Everything that can be asked about submissions and their costs."""
 
     async def get(self, entry_id: UUID) -> Entry:
         """Read one row; ``LedgerConflict`` if there is none."""
@@ -44,6 +35,16 @@ class LedgerReader:
     async def find(self, render_key: str) -> Entry | None:
         """Read the latest attempt at a render."""
         return await self._database.read(lambda connection: find_latest(connection, render_key))
+
+    async def get_many(self, ids: Collection[UUID]) -> dict[UUID, Entry]:
+        """Read many rows; ids without a row are left out."""
+        found = await self._chunks(finding.select_ids, ids)
+        return {entry.id: entry for entry in found}
+
+    async def find_many(self, render_keys: Collection[str]) -> dict[str, Entry]:
+        """Read the latest attempts at many renders, by render key; keys without a row are left out."""
+        found = await self._chunks(finding.select_latest, render_keys)
+        return {entry.render_key: entry for entry in found}
 
     async def find_order(self, provider: str, order_id: str) -> Entry | None:
         """The attempt that an order id names: the first 24 digits of the render key, a hyphen and the attempt."""
@@ -85,14 +86,7 @@ class LedgerReader:
 
     async def due(self, provider: str, *, limit: int = 1000) -> list[Entry]:
         """Accepted renders whose next poll has come, most overdue first."""
-        rows = submissions.c
-        query = (
-            select(submissions)
-            .where(rows.provider == provider, rows.state == State.SUBMITTED, rows.next_poll_at <= self._clock())
-            .order_by(rows.next_poll_at)
-            .limit(limit)
-        )
-        return await self._entries(query)
+        return await self._entries(finding.select_due(provider, self._clock(), limit))
 
     async def history(self, render_key: str) -> list[Event]:
         """Every change of every attempt at a render, in order."""
@@ -147,7 +141,7 @@ class LedgerReader:
             left = end - loop.time()
             if left <= 0:
                 raise StillRunning(
-                    f"render {entry.render_key[:12]} has been {since} for more than {deadline:.0f} s "
+                    f"render {entry.short_key} has been {since} for more than {deadline:.0f} s "
                     f"in the hands of {entry.owner}.",
                     provider=entry.provider,
                     job_id=entry.job_id or "",
@@ -160,5 +154,15 @@ class LedgerReader:
     async def _entries(self, query: Select[Any]) -> list[Entry]:
         async def work(connection: AsyncConnection) -> list[Entry]:
             return [Entry.model_validate(dict(row)) for row in (await connection.execute(query)).mappings()]
+
+        return await self._database.read(work)
+
+    async def _chunks(self, query: Callable[[Collection[Any]], Select[Any]], wanted: Collection[Any]) -> list[Entry]:
+        async def work(connection: AsyncConnection) -> list[Entry]:
+            return [
+                Entry.model_validate(dict(row))
+                for chunk in chunks_of(wanted)
+                for row in (await connection.execute(query(chunk))).mappings()
+            ]
 
         return await self._database.read(work)

@@ -1,15 +1,18 @@
 """Making a reservation: one row per render key, within the caps, in a transaction of the caller."""
 
 from datetime import datetime
+from functools import cache
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.dml import ReturningInsert
 
 from tasks.errors import LedgerConflict
 from tasks.ledger.budget import check_limits, wait_turn_at
 from tasks.ledger.models import Entry, Intent, Limits
-from tasks.ledger.rows import add_event, find_latest, insert_or
+from tasks.ledger.rows import add_event, find_latest, insert_for
 from tasks.ledger.schema import submissions
 from tasks.ledger.states import State
 
@@ -44,14 +47,19 @@ async def insert_reservation(
         "created_at": now,
         "updated_at": now,
     }
-    statement = insert_or(connection, submissions).values(values).on_conflict_do_nothing()
-    row = (await connection.execute(statement.returning(*submissions.c))).mappings().first()
+    row = (await connection.execute(_insertion(connection.dialect.name), values)).mappings().first()
     if row is None:
         # Lost to a row that was committed after the look above.
         return await _held(connection, intent.render_key)
     entry = Entry.model_validate(dict(row))
     await add_event(connection, entry, None, change_id=change_id, at=now, note={})
     return entry
+
+
+@cache
+def _insertion(dialect: str) -> ReturningInsert[Any]:
+    """Built once, as building it costs more than running it."""
+    return insert_for(dialect, submissions).on_conflict_do_nothing().returning(*submissions.c)
 
 
 async def _touched(connection: AsyncConnection, held: Entry, owner: str, now: datetime) -> Entry:

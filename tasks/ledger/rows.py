@@ -1,11 +1,14 @@
 """Statements on the ledger's tables, each run inside a transaction of the caller."""
 
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from hashlib import sha256
+from itertools import islice
+from typing import TypeVar
 from uuid import UUID
 
 from pydantic import JsonValue
-from sqlalchemy import ColumnElement, Table, and_, exists, func, insert, select
+from sqlalchemy import ColumnElement, Table, and_, bindparam, exists, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,14 +17,31 @@ from tasks.ledger.models import Entry
 from tasks.ledger.schema import events, submissions
 from tasks.ledger.states import State
 
+T = TypeVar("T")
+_LONGEST_IN = 500
+"""SQLite takes 32,766 values in a statement, and the planners look at each."""
+
 DialectInsert = postgresql.Insert | sqlite.Insert
+
+# Built once: building costs more than running, and every change runs some of these.
+_BY_ID = select(submissions).where(submissions.c.id == bindparam("wanted"))
+_LATEST = (
+    select(submissions)
+    .where(submissions.c.render_key == bindparam("wanted"))
+    .order_by(submissions.c.attempt.desc())
+    .limit(1)
+)
+_ADD_EVENT = insert(events)
 
 
 def insert_or(connection: AsyncConnection, table: Table) -> DialectInsert:
     """Begin an INSERT that can say what happens on conflict; both databases write it the same way."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+    return insert_for(connection.dialect.name, table)
+
+
+def insert_for(dialect: str, table: Table) -> DialectInsert:
+    """The same for a database that is not at hand yet."""
+    return postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
 
 
 async def wait_turn(connection: AsyncConnection, *names: str) -> None:
@@ -30,6 +50,13 @@ async def wait_turn(connection: AsyncConnection, *names: str) -> None:
     if connection.dialect.name == "postgresql":
         number = int.from_bytes(sha256("\x1f".join(names).encode()).digest()[:8], "big", signed=True)
         await connection.execute(select(func.pg_advisory_xact_lock(number)))
+
+
+def chunks_of(wanted: Iterable[T]) -> Iterator[list[T]]:
+    """Cut what is to stand in an IN (…) into lists that every database takes; each thing once, in order."""
+    each = iter(dict.fromkeys(wanted))
+    while chunk := list(islice(each, _LONGEST_IN)):
+        yield chunk
 
 
 def key_begins(prefix: str) -> ColumnElement[bool]:
@@ -43,7 +70,7 @@ async def find_entry(connection: AsyncConnection, entry_id: UUID) -> Entry:
     Raises:
         LedgerConflict: there is no such row.
     """
-    found = (await connection.execute(select(submissions).where(submissions.c.id == entry_id))).mappings().first()
+    found = (await connection.execute(_BY_ID, {"wanted": entry_id})).mappings().first()
     if found is None:
         raise LedgerConflict(f"the ledger has no row {entry_id}.", fix="Check STUDIO_LEDGER_URL and the id.")
     return Entry.model_validate(dict(found))
@@ -51,13 +78,7 @@ async def find_entry(connection: AsyncConnection, entry_id: UUID) -> Entry:
 
 async def find_latest(connection: AsyncConnection, render_key: str) -> Entry | None:
     """Read the latest attempt at a render."""
-    query = (
-        select(submissions)
-        .where(submissions.c.render_key == render_key)
-        .order_by(submissions.c.attempt.desc())
-        .limit(1)
-    )
-    found = (await connection.execute(query)).mappings().first()
+    found = (await connection.execute(_LATEST, {"wanted": render_key})).mappings().first()
     return Entry.model_validate(dict(found)) if found else None
 
 
@@ -76,14 +97,13 @@ async def add_event(
     note: dict[str, JsonValue],
 ) -> None:
     """Append one change to the history."""
-    await connection.execute(
-        insert(events).values(
-            change_id=change_id,
-            submission_id=entry.id,
-            at=at,
-            before=before,
-            after=entry.state,
-            who=entry.owner,
-            note=note,
-        )
-    )
+    values = {
+        "change_id": change_id,
+        "submission_id": entry.id,
+        "at": at,
+        "before": before,
+        "after": entry.state,
+        "who": entry.owner,
+        "note": note,
+    }
+    await connection.execute(_ADD_EVENT, values)

@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     Float,
     ForeignKey,
     Index,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 from tasks.ledger.columns import FreeText, Money, UtcDateTime
 from tasks.ledger.states import OPEN, State
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that these tables are at; ``Ledger.open`` brings older databases to it."""
 
 metadata = MetaData(
@@ -72,12 +73,14 @@ submissions = Table(
     Column("reserved_by", String(200), nullable=False),
     Column("title", FreeText, nullable=False),
     Column("speech_seconds", Float),
+    Column("work", Float),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("submitted_at", UtcDateTime),
     Column("succeeded_at", UtcDateTime),
     Column("archived_at", UtcDateTime),
     Column("next_poll_at", UtcDateTime),
+    Column("unfinished_at", UtcDateTime),
     UniqueConstraint("render_key", "attempt"),
     CheckConstraint(_one_of(State), name="state"),
     CheckConstraint("job_id IS NOT NULL OR state NOT IN ('submitted', 'succeeded', 'archived')", name="has_job"),
@@ -95,8 +98,16 @@ submissions = Table(
     Index("ix_submissions_job_id", "job_id", sqlite_where=_HAS_JOB, postgresql_where=_HAS_JOB),
     Index("ix_submissions_provider_state", "provider", "state", sqlite_where=IS_OPEN, postgresql_where=IS_OPEN),
     Index("ix_submissions_state_updated_at", "state", "updated_at"),
-    Index("ix_submissions_updated_at", "updated_at"),
-    Index("ix_submissions_next_poll_at", "next_poll_at", sqlite_where=_HAS_POLL, postgresql_where=_HAS_POLL),
+    # These two lead with the provider: SQLite prefers an equal column, and would else read all rows of the provider
+    # or of the state, a second after a second.
+    Index("ix_submissions_provider_updated_at", "provider", "updated_at"),
+    Index(
+        "ix_submissions_provider_next_poll_at",
+        "provider",
+        "next_poll_at",
+        sqlite_where=_HAS_POLL,
+        postgresql_where=_HAS_POLL,
+    ),
     # Serves the expected finish, learnt per provider and mode from the latest successes.
     Index("ix_submissions_provider_mode_succeeded_at", "provider", "mode", "succeeded_at"),
     # Serves the caps on what one run and one month may spend.
@@ -160,4 +171,55 @@ restarts = Table(
     Column("count", Integer, nullable=False),
     Column("first_at", UtcDateTime, nullable=False),
     Column("last_at", UtcDateTime, nullable=False),
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("name", FreeText, nullable=False),
+    Column("source", FreeText, nullable=False),
+    Column("rows", Integer, nullable=False),
+    Column("run_id", String(200), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+batch_rows = Table(
+    "batch_rows",
+    metadata,
+    Column("batch_id", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("run_id", String(200), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("title", FreeText, nullable=False),
+    Column("render_key", String(64)),
+    Column("provider", String(40), nullable=False),
+    Column("reason", FreeText, nullable=False),
+    Column("fix", FreeText, nullable=False),
+    Column("video", FreeText, nullable=False),
+    Column("poster", FreeText, nullable=False),
+    Column("manifest", FreeText, nullable=False),
+    Column("seconds", Float),
+    Column("estimate", Money),
+    Column("unit", String(20), nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("ix_batch_rows_batch_id_run_id_state", "batch_id", "run_id", "state"),
+)
+
+rates = Table(
+    "rates",
+    metadata,
+    Column("provider", String(40), primary_key=True),
+    Column("endpoint", String(500), primary_key=True),
+    # Seconds since 1970: the next call may be made then.
+    Column("next_at", Double, nullable=False),
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("name", FreeText, primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
 )

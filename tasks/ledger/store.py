@@ -2,33 +2,32 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from decimal import Decimal
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self
 from uuid import UUID, uuid4
 
 from pydantic import JsonValue
-from sqlalchemy import update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tasks.errors import LedgerConflict
+from tasks.ledger.batches import LedgerBatches
+from tasks.ledger.calls import LedgerCalls
+from tasks.ledger.capacity import check_capacity
+from tasks.ledger.changing import LedgerChanges
+from tasks.ledger.claims import LedgerClaims
 from tasks.ledger.database import Database
-from tasks.ledger.models import Entry, Intent, Limits, StateConflict
+from tasks.ledger.models import Entry, Intent, Limits
 from tasks.ledger.noting import LedgerNotes
-from tasks.ledger.reading import utc_now
+from tasks.ledger.part import utc_now
+from tasks.ledger.polling import LedgerPolls
 from tasks.ledger.reserving import insert_reservation
-from tasks.ledger.rows import add_event, find_entry, was_made
-from tasks.ledger.schema import submissions
-from tasks.ledger.states import State, is_allowed
+from tasks.ledger.states import State
 from tasks.ledger.upgrade import upgrade
 
 _NO_LIMITS = Limits()
-_GIVES_A_RIGHT = frozenset({State.RESERVED, State.SUBMITTING})
-"""States whose second taker must be refused even if it asks for the very same."""
 
 
-class Ledger(LedgerNotes):
+class Ledger(LedgerChanges, LedgerNotes, LedgerPolls, LedgerCalls, LedgerBatches, LedgerClaims):
     """The durable table of submissions; one object serves all coroutines of a process's event loop.
 
     Changes survive a cancelled caller and a database that is away for less than ``patience`` seconds. Each
@@ -97,10 +96,24 @@ class Ledger(LedgerNotes):
         entry = await self._database.write(work)
         return entry, entry.id == entry_id
 
-    async def mark_submitting(self, entry_id: UUID, owner: str, *, inputs: Mapping[str, str] | None = None) -> Entry:
-        """Take the right to submit, directly before the submission leaves; only one caller gets it."""
+    async def mark_submitting(
+        self, entry_id: UUID, owner: str, *, inputs: Mapping[str, str] | None = None, most: int | None = None
+    ) -> Entry:
+        """Take the right to submit, directly before the submission leaves; only one caller gets it.
+
+        Args:
+            entry_id: the row.
+            owner: who submits.
+            inputs: references to the uploaded media, by role; None keeps the old ones.
+            most: how many renders of this provider, account and endpoint may be under way (submitting, submitted or
+                ambiguous) at once, this one among them, however many processes submit; None means any number.
+
+        Raises:
+            AtCapacity: so many are under way; the row stays reserved.
+        """
         values: dict[str, Any] = {} if inputs is None else {"inputs": dict(inputs)}
-        return await self._change(entry_id, State.RESERVED, State.SUBMITTING, values, owner=owner)
+        check = None if most is None else partial(check_capacity, entry_id=entry_id, most=most)
+        return await self._change(entry_id, State.RESERVED, State.SUBMITTING, values, owner=owner, check=check)
 
     async def mark_submitted(
         self, entry_id: UUID, job_id: str, *, owner: str | None = None, since: datetime | None = None
@@ -116,7 +129,7 @@ class Ledger(LedgerNotes):
         Raises:
             LedgerConflict: another submission at the same endpoint has this job id.
         """
-        values = {"job_id": job_id, "submitted_at": self._clock(), "reason": ""}
+        values = {"job_id": job_id, "submitted_at": self._clock(), "unfinished_at": None, "reason": ""}
         return await self._change(entry_id, State.SUBMITTING, State.SUBMITTED, values, owner=owner, since=since)
 
     async def mark_succeeded(
@@ -124,13 +137,10 @@ class Ledger(LedgerNotes):
         entry_id: UUID,
         result: dict[str, JsonValue],
         *,
-        charge: Decimal | None = None,
         owner: str | None = None,
     ) -> Entry:
-        """Store the provider's result, and what it says the render cost."""
-        values: dict[str, Any] = {"result": result, "succeeded_at": self._clock(), "next_poll_at": None}
-        if charge is not None:
-            values |= {"charged": charge > 0, "charge": charge}
+        """Store the provider's result."""
+        values = {"result": result, "succeeded_at": self._clock(), "next_poll_at": None}
         return await self._change(entry_id, State.SUBMITTED, State.SUCCEEDED, values, owner=owner)
 
     async def mark_archived(self, entry_id: UUID, location: str, *, owner: str | None = None) -> Entry:
@@ -221,73 +231,10 @@ class Ledger(LedgerNotes):
             # A job that its provider denied is none of the next submission's.
             values["job_id"] = None
         if job_id is not None:
-            values |= {"job_id": job_id, "submitted_at": self._clock()}
+            values |= {"job_id": job_id, "submitted_at": self._clock(), "unfinished_at": None}
         if charged is not None:
             values |= {"charged": charged}
         return await self._change(entry_id, State.AMBIGUOUS, to, values, owner=owner, since=since)
-
-    async def set_next_poll(self, entry_id: UUID, at: datetime) -> None:
-        """Plan the next poll of an accepted render; a webhook plans it for now."""
-        statement = (
-            update(submissions)
-            .where(submissions.c.id == entry_id, submissions.c.state == State.SUBMITTED)
-            .values(next_poll_at=at)
-        )
-        await self._database.write(lambda connection: connection.execute(statement))
-
-    async def let_go(self, entry_id: UUID, owner: str) -> None:
-        """Stop caring for a row: whoever wants its render next need not wait for this owner."""
-        statement = (
-            update(submissions)
-            .where(submissions.c.id == entry_id, submissions.c.owner == owner)
-            .values(owner="", next_poll_at=None)
-        )
-        await self._database.write(lambda connection: connection.execute(statement))
-
-    async def _change(
-        self,
-        entry_id: UUID,
-        expected: State,
-        to: State,
-        values: Mapping[str, Any],
-        *,
-        owner: str | None,
-        since: datetime | None = None,
-    ) -> Entry:
-        """Move a row from the expected state, or find that this very change is made already.
-
-        With ``since`` the row must have been in that state since that very moment.
-        """
-        if not is_allowed(expected, to):
-            raise ValueError(f"a submission cannot go from {expected} to {to}")
-        change_id = uuid4()
-
-        async def work(connection: AsyncConnection) -> Entry:
-            now = self._clock()
-            untouched = [] if since is None else [submissions.c.updated_at == since]
-            statement = (
-                update(submissions)
-                .where(submissions.c.id == entry_id, submissions.c.state == expected, *untouched)
-                .values(state=to, updated_at=now, **values, **({} if owner is None else {"owner": owner}))
-                .returning(*submissions.c)
-            )
-            row = (await connection.execute(statement)).mappings().first()
-            if row is None:
-                actual = await find_entry(connection, entry_id)
-                if await was_made(connection, change_id) or _is_repeat(actual, to, values):
-                    return actual
-                raise StateConflict(actual, expected, to)
-            entry = Entry.model_validate(dict(row))
-            await add_event(connection, entry, expected, change_id=change_id, at=now, note=_note(values))
-            return entry
-
-        try:
-            return await self._database.write(work)
-        except IntegrityError as error:
-            raise LedgerConflict(
-                f"job {values.get('job_id')} already belongs to another submission than {entry_id}.",
-                fix="Look at both with `studio status`: the provider gave one id twice, or a wrong id was settled.",
-            ) from error
 
 
 def _end(reason: str, charged: bool | None, before: State) -> dict[str, Any]:  # noqa: FBT001 - private, three facts
@@ -297,19 +244,3 @@ def _end(reason: str, charged: bool | None, before: State) -> dict[str, Any]:  #
         return values | {"charged": bool(charged)}
     # Who does not know takes nothing back from a provider that said so.
     return values if charged is None else values | {"charged": charged}
-
-
-def _is_repeat(actual: Entry, to: State, values: Mapping[str, Any]) -> bool:
-    """Whether a row already says what a change would make it say, whenever that was."""
-    if actual.state != to or to in _GIVES_A_RIGHT:
-        return False
-    return all(getattr(actual, name) == value for name, value in values.items() if not name.endswith("_at"))
-
-
-def _note(values: Mapping[str, Any]) -> dict[str, JsonValue]:
-    """What a change stored, for the history; moments are in the event itself."""
-    return {
-        name: str(value) if isinstance(value, Decimal) else value
-        for name, value in values.items()
-        if not name.endswith("_at")
-    }

@@ -2,9 +2,11 @@
 
 import asyncio
 import sys
+import time
+from datetime import timedelta
 from decimal import Decimal
 
-from tasks.ledger import BudgetExceeded, Intent, Limits
+from tasks.ledger import AtCapacity, BudgetExceeded, Intent, Limits
 from tasks.ledger.store import Ledger
 
 
@@ -52,6 +54,50 @@ async def trouble(url: str, times: int) -> None:
             say(breaker.failures, breaker.open_until)
 
 
+async def ask(url: str, calls: int, per_second: float) -> None:
+    """Take slots for calls again and again; print when each slot is, in seconds since 1970.
+
+    Begins once "start" is claimed, and ends at the moment that is its owner's name.
+    """
+    async with await Ledger.open(url) as ledger:
+        say("ready")
+        while (start := await ledger.find_claim("start")) is None:  # noqa: ASYNC110 - another process sets it
+            await asyncio.sleep(0.02)
+        while time.time() < float(start.owner):
+            slots = await ledger.take_calls("topview", "https", calls, per_second)
+            begin = time.time() + slots.begin
+            for number in range(slots.calls):
+                say(begin + number / per_second)
+            await asyncio.sleep(max(0.0, begin + slots.calls / per_second - time.time()))
+
+
+async def submit(url: str, first: int, renders: int, most: int) -> None:
+    """Reserve many renders and take the right to submit them all at once; print one line per render."""
+    async with await Ledger.open(url) as ledger:
+
+        async def call(number: int) -> None:
+            entry, _ = await ledger.reserve(intent(f"{number:064x}"), owner="batch")
+            try:
+                await ledger.mark_submitting(entry.id, "batch", most=most)
+            except AtCapacity as error:
+                say("full", error.limit)
+            else:
+                say("submitting", entry.id)
+
+        await asyncio.gather(*(call(number) for number in range(first, first + renders)))
+
+
+async def claim(url: str, owner: str, names: int, callers: int) -> None:
+    """Claim many names from many coroutines; print what was got."""
+    async with await Ledger.open(url) as ledger:
+
+        async def call(name: str, number: int) -> None:
+            if await ledger.claim(name, f"{owner}-{number}", stale_after=timedelta(hours=1)):
+                say(name, f"{owner}-{number}")
+
+        await asyncio.gather(*(call(f"inbox/{name}", number) for name in range(names) for number in range(callers)))
+
+
 async def work_for_ever(url: str) -> None:
     """Take renders through their lives until killed."""
     async with await Ledger.open(url) as ledger:
@@ -78,6 +124,12 @@ def main() -> None:
         asyncio.run(spend(url, int(rest[0]), int(rest[1]), Limits.model_validate_json(rest[2])))
     elif job == "trouble":
         asyncio.run(trouble(url, int(rest[0])))
+    elif job == "ask":
+        asyncio.run(ask(url, int(rest[0]), float(rest[1])))
+    elif job == "submit":
+        asyncio.run(submit(url, *map(int, rest)))
+    elif job == "claim":
+        asyncio.run(claim(url, rest[0], int(rest[1]), int(rest[2])))
     elif job == "work":
         asyncio.run(work_for_ever(url))
     else:

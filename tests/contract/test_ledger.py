@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text, update
+from sqlalchemy import Executable, text, update
 from sqlalchemy.exc import IntegrityError, StatementError
 
 from tasks.errors import LedgerConflict, StillRunning, StudioUnavailable
@@ -59,6 +59,26 @@ async def reserved(ledger: Ledger, **more: Any) -> Entry:
     entry, created = await ledger.reserve(an_intent(**more), owner="run-1")
     assert created
     return entry
+
+
+async def plan_of(url: str, query: Executable) -> str:
+    """How the database goes about a query, when it may not simply read a small table through."""
+    database = Database(url, patience=5)
+
+    async def work(connection: Any) -> str:
+        is_sqlite = connection.dialect.name == "sqlite"
+        if not is_sqlite:
+            for way in ("seqscan", "bitmapscan"):
+                await connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        compiled = query.compile(dialect=connection.dialect, compile_kwargs={"literal_binds": True})
+        explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
+        lines = (await connection.execute(text(f"{explain} {compiled}".replace(":", "\\:")))).all()
+        return "\n".join(str(line[-1]) for line in lines)
+
+    try:
+        return await database.read(work)
+    finally:
+        await database.close()
 
 
 Step = Callable[[Ledger, Entry], Awaitable[Entry]]
@@ -343,7 +363,7 @@ async def test_costs_show_what_is_known_expected_and_unassigned(url: str) -> Non
     paid = {"provider": "topview", "account": "team", "estimate": Decimal("1.1"), "unit": "credits"}
     async with await Ledger.open(url, clock=lambda: now) as ledger:
         known = await brought_to(ledger, State.SUBMITTED, **paid)
-        await ledger.mark_succeeded(known.id, {}, charge=Decimal("0.3"))
+        await ledger.mark_succeeded(known.id, {})
         await brought_to(ledger, State.AMBIGUOUS, **paid)
         await brought_to(ledger, State.SUBMITTED, **(paid | {"estimate": None, "unit": None}))
         await brought_to(ledger, State.RESERVED, **paid)
@@ -354,7 +374,8 @@ async def test_costs_show_what_is_known_expected_and_unassigned(url: str) -> Non
             provider="topview", account="team", reference="log-1", at=now, amount=Decimal("0.25"), unit="credits"
         )
         stray = charge.model_copy(update={"reference": "log-2", "at": now + timedelta(hours=1)})
-        for found in (charge, stray, charge.model_copy(update={"submission_id": logged.id}), charge):
+        own = charge.model_copy(update={"reference": "log-0", "amount": Decimal("0.3"), "submission_id": known.id})
+        for found in (own, charge, stray, charge.model_copy(update={"submission_id": logged.id}), charge):
             await ledger.record_charge(found)
         lines = await ledger.costs()
 
@@ -421,8 +442,7 @@ async def test_concurrent_starts_migrate_once(url: str) -> None:
         found: list[Any] = compare_metadata(context, metadata)
         return found
 
-    async with database.engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
+    assert await database.read(methodcaller("run_sync", differences)) == []
     await database.close()
 
 
@@ -452,9 +472,8 @@ async def test_a_killed_writer_leaves_whole_rows(url: str) -> None:
                 row, history = await ledger.find(key), await ledger.history(key)
 
                 assert (row.state if row else None) == (history[-1].after if history else None)
-            async with Database(url, patience=5).engine.begin() as connection:
-                await connection.execute(text("DELETE FROM events"))
-                await connection.execute(text("DELETE FROM submissions"))
+            for table in ("events", "submissions"):
+                await ledger._database.write(methodcaller("execute", text(f"DELETE FROM {table}")))  # noqa: S608 - own words
 
 
 async def test_the_database_itself_guards_the_rules(ledger: Ledger, url: str) -> None:

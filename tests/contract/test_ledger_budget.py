@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tasks.ledger import BudgetExceeded, Charge, Entry, Intent, Limits, State
+from tasks.ledger import BudgetExceeded, Charge, Entry, Intent, Limits, PollPlan, State
 from tasks.ledger import upgrade as upgrading
 from tasks.ledger.database import Database
 from tasks.ledger.store import Ledger
@@ -29,6 +29,18 @@ PAID = {"provider": "topview", "account": "team", "estimate": Decimal(10), "unit
 
 def a_paid(**more: Any) -> Intent:
     return an_intent(**(PAID | more))
+
+
+def a_charge(row: Entry, amount: Decimal) -> Charge:
+    return Charge(
+        provider=row.provider,
+        account=row.account,
+        reference=f"log-{row.id}",
+        at=row.updated_at,
+        amount=amount,
+        unit="credits",
+        submission_id=row.id,
+    )
 
 
 async def spend(ledger: Ledger, limits: Limits, *, owner: str = "run-1", **more: Any) -> Entry:
@@ -79,7 +91,8 @@ async def test_what_is_known_to_be_free_again_does_not_count(ledger: Ledger) -> 
     """A charge replaces its estimate; ended rows count unless they surely cost nothing."""
     cap = Limits(month=Decimal(30), run=Decimal(30))
     cheap = await brought_to(ledger, State.SUBMITTED, **PAID)
-    await ledger.mark_succeeded(cheap.id, {}, charge=Decimal(4))
+    await ledger.record_charge(a_charge(cheap, Decimal(4)))
+    await ledger.mark_succeeded(cheap.id, {})
     refunded = await brought_to(ledger, State.SUBMITTED, **PAID)
     await ledger.mark_failed(refunded.id, "no face", charged=False, expected=State.SUBMITTED)
     unclear = await brought_to(ledger, State.SUBMITTED, **PAID)
@@ -96,7 +109,8 @@ async def test_what_is_known_to_be_free_again_does_not_count(ledger: Ledger) -> 
 async def test_giving_up_takes_no_known_charge_back(ledger: Ledger) -> None:
     """A person who gives up a result without knowing its price leaves the price that the provider named."""
     row = await brought_to(ledger, State.SUBMITTED, **PAID)
-    row = await ledger.mark_succeeded(row.id, {}, charge=Decimal(4))
+    await ledger.record_charge(a_charge(row, Decimal(4)))
+    row = await ledger.mark_succeeded(row.id, {})
     row = await ledger.mark_cancelled(row.id, "never decodes", charged=None, expected=State.SUCCEEDED)
     assert (row.charged, row.charge) == (True, Decimal(4))
     lost = await brought_to(ledger, State.AMBIGUOUS, **PAID)
@@ -155,16 +169,16 @@ async def test_racing_processes_never_pass_a_cap(url: str, cap: str) -> None:
     assert said.count(f"refused {cap}") == 178
 
 
-@pytest.fixture
-async def old_ledger(url: str, monkeypatch: pytest.MonkeyPatch) -> Database:
-    """A database at the first revision with one submitted row."""
+@pytest.fixture(params=["0001", "0002"])
+async def old_ledger(url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Database:
+    """A database at an older revision with one submitted row."""
     database = Database(url, patience=5)
     await database.prepare()
-    monkeypatch.setattr(upgrading, "REVISION", "0001")
+    monkeypatch.setattr(upgrading, "REVISION", request.param)
     await upgrading.upgrade(database)
     monkeypatch.undo()
-    moment = "'2026-01-20 00:00:00'" + ("" if database.engine.dialect.name == "sqlite" else "::timestamptz")
-    amount = "1500000" if database.engine.dialect.name == "sqlite" else "1.5"
+    moment = "'2026-01-20 00:00:00'" + ("" if url.startswith("sqlite") else "::timestamptz")
+    amount = "1500000" if url.startswith("sqlite") else "1.5"
     columns = (
         "id, render_key, attempt, state, provider, account, endpoint, mode, job_id, payload, inputs, estimate, unit, "
         "reason, owner, reserved_by, title, created_at, updated_at, submitted_at"
@@ -182,14 +196,19 @@ async def old_ledger(url: str, monkeypatch: pytest.MonkeyPatch) -> Database:
 
 
 async def test_an_older_ledger_keeps_its_rows(old_ledger: Database, url: str) -> None:
-    """Rows of the first revision get an empty context, and go on as before; the upgrade runs once."""
+    """Rows of every older revision get what they lack, empty, and go on as before; the upgrade runs once."""
     await old_ledger.close()
     for _ in range(2):
         async with await Ledger.open(url, clock=lambda: JANUARY) as ledger:
             row = await ledger.find("a" * 64)
             assert row is not None
             assert (row.context, row.title, row.estimate) == ({}, "Old", Decimal("1.5"))
+            assert (row.work, row.unfinished_at) == (None, None)
             assert [line.amount for line in await ledger.committed("topview")] == [Decimal("1.5")]
             assert [(line.month, line.expected) for line in await ledger.costs()] == [("2026-01", Decimal("1.5"))]
     async with await Ledger.open(url) as ledger:
+        await ledger.plan_polls([PollPlan(row.id, JANUARY, JANUARY + timedelta(seconds=5))])
+        assert [tick.id for tick in await ledger.news("topview", "https", since=JANUARY)] == [row.id]
         assert (await ledger.mark_succeeded(row.id, {})).state == State.SUCCEEDED
+        assert [line.unfinished for line in await ledger.durations("topview", "")] == [5]
+        assert await ledger.claim("inbox/a", "one", stale_after=timedelta(hours=1))

@@ -13,7 +13,6 @@ from tasks.ledger import Entry, State
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
 
-SHOWN_DIGITS = 12
 """How much of a render key is shown to people."""
 
 
@@ -75,7 +74,7 @@ async def find_row(ledger: "Ledger | None", key: str) -> Entry:
             fix="`studio settle` lists those that need a person.",
         )
     if len(found) > 1:
-        keys = ", ".join(entry.render_key[: max(SHOWN_DIGITS, len(prefix) + 4)] for entry in found)
+        keys = ", ".join(entry.render_key[: max(len(entry.short_key), len(prefix) + 4)] for entry in found)
         raise StudioError(f"several renders begin with {prefix}: {keys}.", fix="Give more digits.")
     return found[0]
 
@@ -90,7 +89,7 @@ def refuse_unfit(entry: Entry, way: Way, submit_timeout: float) -> None:
         _refuse_fresh(entry, submit_timeout)
     if way not in _WAYS.get(entry.state, frozenset()):
         message, fix = _instead(entry)
-        raise StudioError(f"render {entry.render_key[:SHOWN_DIGITS]} {message}", fix=fix)
+        raise StudioError(f"render {entry.short_key} {message}", fix=fix)
 
 
 async def settle_row(ledger: "Ledger", entry: Entry, decision: Decision, *, who: str, submit_timeout: float) -> Entry:
@@ -122,7 +121,7 @@ def _refuse_fresh(entry: Entry, submit_timeout: float) -> None:
     if left > 0:
         when = (datetime.now(UTC) + timedelta(seconds=left)).astimezone()
         raise StudioError(
-            f"render {entry.render_key[:SHOWN_DIGITS]} is being submitted right now by {entry.owner}.",
+            f"render {entry.short_key} is being submitted right now by {entry.owner}.",
             fix=f"Come back in {left:.0f} s, at {when:%H:%M:%S}; most likely the answer is there by then.",
         )
 

@@ -3,8 +3,6 @@
 import logging
 from collections.abc import Sequence
 
-from prefect import task
-
 from tasks.delivery import Delivery
 from tasks.errors import (
     Problem,
@@ -19,6 +17,7 @@ from tasks.ledger.opening import open_ledger
 from tasks.models import RenderRequest
 from tasks.plan import RenderPlan, check_media
 from tasks.providers.base import MediaSet
+from tasks.step import step
 from tasks.submit import reserve_intent, submit_once, upload_inputs
 
 FALLBACK_PATIENCE_SECONDS = 15
@@ -87,7 +86,7 @@ async def _accept(
     return await submit_once(entry, inputs, owner, patience_seconds)
 
 
-@task(name="under way already?", task_run_name="under way already?")
+@step("under way already?")
 async def find_under_way(plans: Sequence[RenderPlan]) -> set[str]:
     """Render keys of plans that have a submission on its way: they go first, whatever another would cost now."""
     if len(plans) == 1:
@@ -97,7 +96,7 @@ async def find_under_way(plans: Sequence[RenderPlan]) -> set[str]:
     return {entry.render_key for entry in entries if entry and entry.is_open and entry.state is not State.RESERVED}
 
 
-@task(name="give up the intent", task_run_name="give up the intent")
+@step("give up the intent")
 async def give_up_intent(plan: RenderPlan, reason: str, owner: str) -> Entry | None:
     """Give up what nobody will follow, so that it holds no budget; what others follow is theirs.
 

@@ -12,8 +12,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prefect import task
-
 from tasks.archive import ArchivedRender, find_in_store
 from tasks.blocks import load_store
 from tasks.delivery import Delivery
@@ -29,7 +27,6 @@ from tasks.leftovers import (
     how_long,
     judge,
     plan_of_entry,
-    short_key,
     still_ambiguous,
     work_through,
 )
@@ -39,6 +36,7 @@ from tasks.publish import find_finished
 from tasks.registry import provider_of
 from tasks.settings import get_settings
 from tasks.settle import ambiguous, look_and_settle
+from tasks.step import step
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
@@ -54,7 +52,7 @@ UNFINISHED_UPLOAD = timedelta(days=1)
 log = logging.getLogger("studio.reconcile")
 
 
-@task(name="give up old intents", task_run_name="give up old intents")
+@step("give up old intents")
 async def give_up_intents(rows: Sequence[Leftover], owner: str, until: float) -> list[Leftover]:
     """Cancel intents that nobody has submitted for so long; they hold a part of the budget."""
     hours = get_settings().reserved_hours
@@ -69,7 +67,7 @@ async def give_up_intents(rows: Sequence[Leftover], owner: str, until: float) ->
     return await work_through(rows, {State.RESERVED}, give_up, until=until, at_once=1)
 
 
-@task(name="look for the unanswered", task_run_name="look for the unanswered")
+@step("look for the unanswered")
 async def look_for_unanswered(rows: Sequence[Leftover], owner: str, until: float) -> list[Leftover]:
     """Settle submissions that got no answer by looking at the provider; what it cannot tell needs a person."""
 
@@ -90,7 +88,7 @@ async def look_for_unanswered(rows: Sequence[Leftover], owner: str, until: float
     return await work_through(rows, unanswered, look, until=until, at_once=QUESTIONS_AT_ONCE)
 
 
-@task(name="ask for the accepted", task_run_name="ask for the accepted")
+@step("ask for the accepted")
 async def ask_for_accepted(rows: Sequence[Leftover], owner: str, until: float) -> list[Leftover]:
     """Ask once how each accepted job is, and note the end of those that have ended."""
 
@@ -126,7 +124,7 @@ def _still_running(row: Leftover, word: str) -> Leftover:
     if age < STUCK:
         return row.told(Verdict.WAITS, f"the provider says {word!r}")
     told = f"the provider has said {word!r} for {age.total_seconds() / 3600:.0f} h"
-    way_out = f"Ask its support for job {entry.job_id}. To give it up: studio settle {short_key(entry)} --abandon"
+    way_out = f"Ask its support for job {entry.job_id}. To give it up: studio settle {entry.short_key} --abandon"
     return row.told(Verdict.PERSON, told, way_out)
 
 
@@ -134,7 +132,7 @@ def _age(entry: Entry) -> timedelta:
     return datetime.now(UTC) - (entry.submitted_at or entry.updated_at)
 
 
-@task(name="finish the videos", task_run_name="finish the videos")
+@step("finish the videos")
 async def finish_videos(rows: Sequence[Leftover], folder: Path, until: float) -> list[Leftover]:
     """Archive what the providers have finished, and hand it out as its request asked."""
 
@@ -150,7 +148,7 @@ async def finish_videos(rows: Sequence[Leftover], folder: Path, until: float) ->
     return await work_through(rows, {State.SUCCEEDED}, finish, until=until, at_once=1)
 
 
-@task(name="free unfinished uploads", task_run_name="free unfinished uploads")
+@step("free unfinished uploads")
 async def free_uploads() -> list[Note]:
     """Free the parts of uploads into both buckets that were begun more than a day ago and never finished."""
     try:
@@ -167,7 +165,7 @@ async def free_uploads() -> list[Note]:
     ]
 
 
-@task(name="hand out the archived", task_run_name="hand out the archived")
+@step("hand out the archived")
 async def hand_out_archived(unattended_minutes: float | None, folder: Path, until: float) -> list[Leftover]:
     """Hand out what lately came into the archive and was never published, because its run died in between."""
     rows = await _unpublished(how_long(unattended_minutes), until)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from prefect import task
 from pydantic import ValidationError
 
 from tasks.errors import StudioError
@@ -17,6 +16,7 @@ from tasks.ledger.opening import open_ledger
 from tasks.leftovers import Note, Verdict, judge
 from tasks.providers.base import Provider, SeenCharge
 from tasks.registry import candidates
+from tasks.step import step
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
@@ -27,7 +27,7 @@ WRITTEN_LATE = timedelta(days=7)
 log = logging.getLogger("studio.reconcile")
 
 
-@task(name="read the providers' books", task_run_name="read the providers' books")
+@step("read the providers' books")
 async def read_charges(until: float) -> list[Note]:
     """Note in the ledger what each provider's books say it took lately.
 

@@ -1,13 +1,13 @@
 """Several runs that want one render: one asks the provider and archives, the others watch the ledger."""
 
 import logging
-import time
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tasks.errors import StillRunning
 from tasks.ledger import Entry, State
-from tasks.providers.base import Pace
+from tasks.ledger.batch_models import Tick
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
@@ -20,49 +20,40 @@ ARCHIVING_SECONDS = 120
 log = logging.getLogger("studio.poll")
 
 
-class OtherAsker:
-    """Whether another living run has planned the next question about a job.
+def planned_by_another(row: Tick, owner: str, own_plans: Collection[datetime | None]) -> datetime | None:
+    """The next question as another living run has planned it; None when it is for this run to ask.
 
     Args:
+        row: the row as it is now.
         owner: id of this flow run.
-        pace: of the provider; no plan lies further ahead than that allows.
+        own_plans: the last plans of this run.
     """
-
-    def __init__(self, owner: str, pace: Pace) -> None:
-        self._owner = owner
-        self._farthest = timedelta(seconds=2 * pace.longest + GRACE_SECONDS)
-        self._overdue_since: float | None = None
-
-    def is_there(self, entry: Entry, own_plan: datetime | None) -> bool:
-        """Judge by the row as it is now; a plan that is overdue is believed in for a short while only.
-
-        Args:
-            entry: the row.
-            own_plan: the last plan of this run.
-        """
-        plan = entry.next_poll_at
-        if plan is None or entry.owner == self._owner or plan == own_plan:
-            self._overdue_since = None
-            return False
-        ahead = plan - datetime.now(UTC)
-        if ahead > timedelta():
-            self._overdue_since = None
-            # A plan far in the future was made by a clock that is wrong.
-            return ahead < self._farthest
-        # By this run's own clock: notices may bring the plan forward again and again without anybody asking.
-        now = time.monotonic()
-        self._overdue_since = self._overdue_since or now
-        return now - self._overdue_since < GRACE_SECONDS
+    if row.next_poll_at is None or row.owner == owner or row.next_poll_at in own_plans:
+        return None
+    return row.next_poll_at
 
 
-async def is_archived_by_another(ledger: "Ledger", entry: Entry, owner: str) -> bool:
-    """Wait for another run that has found the render finished; False when it does not get it archived in time."""
-    if entry.state is not State.SUCCEEDED or entry.owner in {owner, ""}:
-        return False
-    age = (datetime.now(UTC) - entry.updated_at).total_seconds()
+def is_believed(ahead: float, overdue: float, farthest: float) -> bool:
+    """Whether another run's plan is a reason not to ask; one that is overdue is believed in for a short while only.
+
+    Args:
+        ahead: seconds until its question; less than 0 when it should have come.
+        overdue: seconds that this run has waited for it by its own clock: notices may bring a plan forward again and
+            again without anybody asking.
+        farthest: seconds; a plan further ahead was made by a clock that is wrong.
+    """
+    return ahead < farthest + GRACE_SECONDS if ahead > 0 else overdue < GRACE_SECONDS
+
+
+async def after_archiving(ledger: "Ledger", entry: Entry, owner: str) -> Entry:
+    """The row of a render that is followed, once another run that has found it finished has had time to archive it."""
+    row = await ledger.get(entry.id)
+    if row.state is not State.SUCCEEDED or row.owner in {owner, ""}:
+        return row
+    age = (datetime.now(UTC) - row.updated_at).total_seconds()
     left = max(0, min(ARCHIVING_SECONDS, ARCHIVING_SECONDS - age))
     try:
-        return (await ledger.wait_change(entry.id, State.SUCCEEDED, deadline=left)).state is State.ARCHIVED
+        return await ledger.wait_change(row.id, State.SUCCEEDED, deadline=left)
     except StillRunning:
-        log.warning("taking over what was not archived key=%s owner=%s", entry.render_key, entry.owner)
-        return False
+        log.warning("taking over what was not archived key=%s owner=%s", row.render_key, row.owner)
+        return row

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import av
-from prefect import task
 from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.audio import Wave
@@ -19,6 +18,7 @@ from tasks.quality.pictures import PictureCheck
 from tasks.quality.sound import SoundCheck
 from tasks.quality.stretches import Stretch
 from tasks.quality.sync import SyncCheck, SyncReport
+from tasks.step import step
 
 __all__ = ["DecodedFacts", "Finding", "Inspection", "examine_video", "inspect_video", "verify_playable"]
 
@@ -90,7 +90,7 @@ class Inspection(BaseModel):
         return [finding for finding in self.findings if finding.level == "fail"]
 
 
-@task(name="inspect", task_run_name="inspect")
+@step("inspect")
 async def inspect_video(path: Path, *, expected_seconds: float | None) -> Inspection:
     """Inspect a video file in a thread.
 

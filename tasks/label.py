@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
-from prefect import task
 
 from tasks.models import Labels
+from tasks.step import step
 
 TEXT_HEIGHT = 0.05  # of the short side
 MARGIN = 0.04  # of the short side
@@ -33,7 +33,7 @@ def label_digest(labels: Labels) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
 
 
-@task(name="label", task_run_name="label")
+@step("label")
 async def label_video(original: Path, labels: Labels, labelled: Path, render_key: str) -> Path:
     """Write the labelled copy of a video and return its path; without a visible label that is the original itself."""
     if not labels.visible:

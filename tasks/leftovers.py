@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
-from prefect import task
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from tasks.delivery import Delivery
@@ -35,14 +34,13 @@ from tasks.ledger.opening import open_ledger
 from tasks.plan import RenderPlan
 from tasks.providers.base import Estimate
 from tasks.settings import get_settings
+from tasks.step import step
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
 
 MOST_ROWS = 1000
 """Rows of one state that a pass looks at; the next pass goes on."""
-SHOWN_DIGITS = 12
-"""How much of a render key is shown to people."""
 SILENCES = 3
 """Calls in a row that a provider may leave without an answer before this step asks it no more."""
 
@@ -106,7 +104,7 @@ class Leftover(BaseModel):
         entry = self.entry
         return Note(
             verdict=self.verdict,
-            what=short_key(entry),
+            what=entry.short_key,
             provider=entry.provider,
             title=entry.title,
             state=entry.state,
@@ -119,7 +117,7 @@ class Leftover(BaseModel):
 Work = Callable[["Ledger", Leftover], Awaitable[Leftover]]
 
 
-@task(name="find what was left", task_run_name="find what was left")
+@step("find what was left")
 async def find_leftovers(unattended_minutes: float | None = None) -> list[Leftover]:
     """Unfinished rows that nobody attends to, the longest unattended first.
 
@@ -198,7 +196,7 @@ async def work_through(
                 except Exception as error:  # noqa: BLE001 - reported, row by row
                     if isinstance(error, ProviderUnavailable | ProviderBusy):
                         silences[row.entry.provider] += 1
-                    return row.told(*judge(error, f"key={row.entry.render_key}", short_key(row.entry)))
+                    return row.told(*judge(error, f"key={row.entry.render_key}", row.entry.short_key))
                 silences[row.entry.provider] = 0
                 return after
 
@@ -241,6 +239,7 @@ def plan_of_entry(entry: Entry) -> RenderPlan:
         estimate=Estimate(amount=entry.estimate, unit=entry.unit or ""),
         title=entry.title,
         speech_seconds=entry.speech_seconds,
+        work=entry.work,
     )
 
 
@@ -253,8 +252,3 @@ def delivery_of_entry(entry: Entry) -> Delivery | None:
     except ValidationError as error:
         log.warning("unreadable context key=%s problems=%d", entry.render_key, error.error_count())
         return None
-
-
-def short_key(entry: Entry) -> str:
-    """As much of the render key as people are shown and `studio settle` takes."""
-    return entry.render_key[:SHOWN_DIGITS]

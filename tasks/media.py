@@ -5,8 +5,6 @@ import logging
 from pathlib import Path
 from typing import NamedTuple
 
-from prefect import task
-
 from tasks.blocks import load_store
 from tasks.errors import MediaRefused, Problem, StorageError
 from tasks.http import FetchRefused, FetchRules, fetch_public
@@ -15,12 +13,13 @@ from tasks.probe import MediaField, probe_media
 from tasks.providers.base import MediaRole, ProbedMedia
 from tasks.settings import StudioSettings, get_settings
 from tasks.staging import split_reference
+from tasks.step import step
 from tasks.storage import ObjectMissing, ObjectStore
 
 log = logging.getLogger("studio.media")
 
 
-class _Wanted(NamedTuple):
+class WantedMedia(NamedTuple):
     """One media file that a request names."""
 
     role: MediaRole
@@ -29,7 +28,7 @@ class _Wanted(NamedTuple):
     max_bytes: int
 
 
-@task(name="fetch media", task_run_name="fetch media")
+@step("fetch media")
 async def fetch_media(request: RenderRequest, folder: Path) -> dict[MediaRole, ProbedMedia]:
     """Fetch and probe all files that a request names, at the same time.
 
@@ -41,12 +40,10 @@ async def fetch_media(request: RenderRequest, folder: Path) -> dict[MediaRole, P
         MediaRefused: naming everything that is wrong with any of the files.
         StorageError: the object store does not answer or denies access.
     """
-    settings = get_settings()
-    wanted = _wanted(request, settings)
-    store = None
-    if any(item.reference.startswith("s3://") for item in wanted):
-        store = await load_store(settings.storage_block)
-    outcomes = await asyncio.gather(*(_bring(item, folder, store, settings) for item in wanted), return_exceptions=True)
+    wanted = wanted_media(request)
+    outcomes = await asyncio.gather(
+        *(bring_media(item, folder / f"{item.role}.media") for item in wanted), return_exceptions=True
+    )
     problems: list[Problem] = []
     found: dict[MediaRole, ProbedMedia] = {}
     for outcome in outcomes:
@@ -61,27 +58,35 @@ async def fetch_media(request: RenderRequest, folder: Path) -> dict[MediaRole, P
     return found
 
 
-def _wanted(request: RenderRequest, settings: StudioSettings) -> list[_Wanted]:
+def wanted_media(request: RenderRequest) -> list[WantedMedia]:
+    """The media files that a request names."""
+    settings = get_settings()
     wanted = []
     if isinstance(request.avatar, PortraitAvatar):
-        wanted.append(_Wanted("avatar", "avatar.image", request.avatar.image, settings.max_image_bytes))
+        wanted.append(WantedMedia("avatar", "avatar.image", request.avatar.image, settings.max_image_bytes))
     if isinstance(request.avatar, ClipAvatar):
-        wanted.append(_Wanted("avatar", "avatar.video", request.avatar.video, settings.max_video_bytes))
+        wanted.append(WantedMedia("avatar", "avatar.video", request.avatar.video, settings.max_video_bytes))
     if isinstance(request.speech, RecordingSpeech):
-        wanted.append(_Wanted("speech", "speech.audio", request.speech.audio, settings.max_audio_bytes))
+        wanted.append(WantedMedia("speech", "speech.audio", request.speech.audio, settings.max_audio_bytes))
     return wanted
 
 
-async def _bring(item: _Wanted, folder: Path, store: ObjectStore | None, settings: StudioSettings) -> ProbedMedia:
-    path = folder / f"{item.role}.media"
-    if store is not None and item.reference.startswith("s3://"):
-        await _bring_object(item, path, store, settings)
+async def bring_media(item: WantedMedia, path: Path) -> ProbedMedia:
+    """Fetch and probe one file.
+
+    Raises:
+        MediaRefused: naming everything that is wrong with the file.
+        StorageError: the object store does not answer or denies access.
+    """
+    settings = get_settings()
+    if item.reference.startswith("s3://"):
+        await _bring_object(item, path, await load_store(settings.storage_block), settings)
     else:
         await _bring_link(item, path, settings)
     return await probe_media(path, item.role, item.reference, settings, field=item.field)
 
 
-async def _bring_object(item: _Wanted, path: Path, store: ObjectStore, settings: StudioSettings) -> None:
+async def _bring_object(item: WantedMedia, path: Path, store: ObjectStore, settings: StudioSettings) -> None:
     bucket, key = split_reference(item.reference)
     if bucket not in settings.readable_buckets:
         allowed = ", ".join(sorted(settings.readable_buckets))
@@ -105,7 +110,7 @@ async def _bring_object(item: _Wanted, path: Path, store: ObjectStore, settings:
         ) from None
 
 
-async def _bring_link(item: _Wanted, path: Path, settings: StudioSettings) -> None:
+async def _bring_link(item: WantedMedia, path: Path, settings: StudioSettings) -> None:
     rules = FetchRules(max_bytes=item.max_bytes, allow_private=settings.private_media_hosts)
     try:
         await fetch_public(item.reference, path, rules=rules, deadline=settings.fetch_timeout_seconds)
@@ -113,5 +118,5 @@ async def _bring_link(item: _Wanted, path: Path, settings: StudioSettings) -> No
         raise _refused(item, error.message, error.fix) from error
 
 
-def _refused(item: _Wanted, wrong: str, fix: str) -> MediaRefused:
+def _refused(item: WantedMedia, wrong: str, fix: str) -> MediaRefused:
     return MediaRefused([Problem(item.field, wrong, fix)])

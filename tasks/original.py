@@ -5,18 +5,18 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from prefect import task
-
 from tasks.archive import ArchivedRender, JobFacts, archive_video, find_in_store
 from tasks.blocks import load_store
 from tasks.errors import DownloadBroken, ResultExpired, StudioError
 from tasks.http import may_repeat_poll, patiently
-from tasks.ledger import Entry, State, StateConflict
+from tasks.ledger import Entry, State
 from tasks.ledger.opening import open_ledger
+from tasks.overtaken import unless_overtaken
 from tasks.plan import RenderPlan
 from tasks.providers.base import JobStatus, Provider, ResultFile
 from tasks.registry import provider_of
 from tasks.settings import get_settings
+from tasks.step import step
 
 ORIGINAL = "original.mp4"
 DOWNLOADS = 3
@@ -27,7 +27,7 @@ ASKING_SECONDS = 60
 log = logging.getLogger("studio.original")
 
 
-@task(name="archive", task_run_name="archive")
+@step("archive")
 async def archive_original(entry: Entry, result: ResultFile | None, folder: Path) -> ArchivedRender:
     """Bring a finished render into the archive and note it in the ledger.
 
@@ -75,7 +75,7 @@ async def archive_original(entry: Entry, result: ResultFile | None, folder: Path
     raise AssertionError("the last attempt returns or raises")
 
 
-@task(name="original archived?", task_run_name="original archived?")
+@step("original archived?")
 async def find_original(plans: Sequence[RenderPlan]) -> ArchivedRender | None:
     """The archived render of the first plan that has one, None when there is none or only half of one.
 
@@ -92,7 +92,7 @@ async def find_original(plans: Sequence[RenderPlan]) -> ArchivedRender | None:
     return None
 
 
-@task(name="bring back", task_run_name="bring back")
+@step("bring back")
 async def bring_original(record: ArchivedRender, folder: Path) -> Path:
     """The original as a file on this machine; fetched from the archive unless this run has just put it there."""
     local = folder / ORIGINAL
@@ -127,9 +127,5 @@ def _gone(entry: Entry) -> ResultExpired:
 
 async def _note_archived(entry: Entry, record: ArchivedRender) -> None:
     async with open_ledger() as ledger:
-        try:
-            await ledger.mark_archived(entry.id, record.uri)
-        except StateConflict as conflict:
-            # Another run that waited for the same job was quicker.
-            if conflict.actual is not State.ARCHIVED:
-                raise
+        # Another run that waited for the same job may have been quicker.
+        await unless_overtaken(ledger.mark_archived(entry.id, record.uri), done={State.ARCHIVED})

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from prefect import task
 from prefect.artifacts import acreate_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
@@ -17,6 +16,7 @@ from prefect.states import Completed, Failed
 from tasks.charges import costs_this_month
 from tasks.ledger import CostLine
 from tasks.leftovers import Leftover, Note, Verdict
+from tasks.step import step
 
 REPORT_KEY = "reconcile-report"
 COSTS_KEY = "costs"
@@ -30,7 +30,7 @@ _ORDER = [Verdict.BROKEN, Verdict.PERSON, Verdict.WAITS, Verdict.DONE, Verdict.S
 log = logging.getLogger("studio.reconcile")
 
 
-@task(name="report", task_run_name="report")
+@step("report")
 async def report_pass(rows: Sequence[Leftover], notes: Sequence[Note]) -> list[Note]:
     """Show the report and the costs of this month on the run's page, and emit an event for each open question.
 
@@ -115,7 +115,7 @@ def _tell(row: Leftover) -> None:
         PERSON_EVENT,
         resource={
             "prefect.resource.id": f"studio.render.{entry.render_key}",
-            "prefect.resource.name": entry.title or entry.render_key[:12],
+            "prefect.resource.name": entry.title or entry.short_key,
         },
         payload={
             "provider": entry.provider,

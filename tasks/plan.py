@@ -5,13 +5,14 @@ import json
 import logging
 from collections.abc import Sequence
 
-from prefect import task
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from tasks.errors import Problem, RequestRefused
 from tasks.models import RenderRequest
 from tasks.providers.base import Estimate, MediaSet, Provider
 from tasks.registry import candidates, get_provider
+from tasks.step import step
+from tasks.work import expected_speech_seconds
 
 # Raise it when the meaning of a payload changes, to leave old archive entries behind.
 RENDER_KEY_VERSION = 1
@@ -33,6 +34,7 @@ class RenderPlan(BaseModel):
     estimate: Estimate
     title: str = ""
     speech_seconds: float | None = Field(None, description="Known before the render only for a recording.")
+    work: float | None = Field(None, description="Seconds of speech as far as known or guessed; paces the questions.")
 
 
 def render_key(provider: str, account: str, payload: dict[str, JsonValue]) -> str:
@@ -56,10 +58,11 @@ def plan_for(provider: Provider, request: RenderRequest, media: MediaSet) -> Ren
         estimate=provider.estimate(request, media),
         title=request.title,
         speech_seconds=recording.seconds if recording else None,
+        work=expected_speech_seconds(request, media),
     )
 
 
-@task(name="plan", task_run_name="plan")
+@step("plan")
 async def plan_renders(request: RenderRequest, media: MediaSet) -> list[RenderPlan]:
     """The plans that could serve this request: cheapest first where the prices can be compared, else as listed.
 
@@ -95,7 +98,7 @@ def cheapest_first(plans: Sequence[RenderPlan]) -> list[RenderPlan]:
     return [plan for plan in plans if plan.estimate.amount == 0] + priced
 
 
-@task(name="check the media", task_run_name="check the media")
+@step("check the media")
 async def check_media(plan: RenderPlan, request: RenderRequest, media: MediaSet) -> list[Problem]:
     """What the plan's provider would refuse about the real media; empty means: go on."""
     provider = await get_provider(plan.provider)

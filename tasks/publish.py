@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from prefect import task
 from pydantic import ValidationError
 
 from tasks.archive import ArchivedRender
@@ -23,6 +22,7 @@ from tasks.poster import write_poster
 from tasks.settings import get_settings
 from tasks.showcase import show
 from tasks.staging import split_reference
+from tasks.step import step
 from tasks.storage import ObjectMissing, ObjectStore
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
@@ -31,7 +31,7 @@ PUBLISHING_SECONDS = 60
 log = logging.getLogger("studio.publish")
 
 
-@task(name="archived already?", task_run_name="archived already?")
+@step("archived already?")
 async def find_finished(plans: Sequence[RenderPlan], delivery: Delivery) -> FinishedVideo | None:
     """The archived video of the first plan that has one with these labels, under the title of this delivery.
 
@@ -60,7 +60,7 @@ async def _find(store: ObjectStore, plans: Sequence[RenderPlan], delivery: Deliv
     return None
 
 
-@task(name="finished by another run?", task_run_name="finished by another run?")
+@step("finished by another run?")
 async def await_finished(plans: Sequence[RenderPlan], delivery: Delivery) -> FinishedVideo | None:
     """Wait a while for the run that has archived this render to publish it; None when it does not."""
     store = await load_store(get_settings().storage_block)
@@ -73,14 +73,14 @@ async def await_finished(plans: Sequence[RenderPlan], delivery: Delivery) -> Fin
     return None
 
 
-@task(name="publish", task_run_name="publish")
+@step("publish")
 async def show_again(video: FinishedVideo) -> FinishedVideo:
     """Show an archived video on this run's page."""
     await show(video)
     return video
 
 
-@task(name="publish", task_run_name="publish")
+@step("publish")
 async def publish_video(
     delivery: Delivery,
     plan: RenderPlan,

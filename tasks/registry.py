@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from tasks.blocks import BlockMissing, MingyanCredentials, TopViewCredentials, load_block, load_store
 from tasks.errors import Problem, RequestRefused, StudioError
+from tasks.keeping import Kept
 from tasks.ledger import Entry
 from tasks.models import ProviderChoice, ProviderName
 from tasks.providers.base import ProbedMedia, Provider
@@ -63,15 +64,15 @@ PROVIDERS: dict[ProviderName, Callable[[], Awaitable[Provider]]] = {
 
 
 async def get_provider(name: str) -> Provider:
-    """Make the client of one provider.
+    """The client of one provider; it serves all steps of a run.
 
     Raises:
         RequestRefused: the studio has no such provider, or no account there.
     """
-    for known, make in PROVIDERS.items():
+    for known in PROVIDERS:
         if known == name:
             try:
-                return await make()
+                return await _accounts.get(known)
             except BlockMissing as missing:
                 raise RequestRefused(
                     [Problem("provider", f"{name!r} is not set up in this studio: {missing.message}", missing.fix)]
@@ -79,6 +80,13 @@ async def get_provider(name: str) -> Provider:
     raise RequestRefused(
         [Problem("provider", f"{name!r} is not known.", f"Choose one of auto, {', '.join(PROVIDERS)}.")]
     )
+
+
+async def _make_account(name: ProviderName) -> Provider:
+    return await PROVIDERS[name]()
+
+
+_accounts = Kept(_make_account, seconds=30)
 
 
 async def candidates(choice: ProviderChoice) -> tuple[list[Provider], list[Problem]]:

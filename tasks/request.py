@@ -1,12 +1,14 @@
 """Read a request from a form, an API call or a file, and refuse it in words a person can act on."""
 
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from tasks.errors import Problem, RequestRefused
 from tasks.form import TELLING
 from tasks.models import RenderRequest
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_request(raw: object) -> RenderRequest:
@@ -15,10 +17,19 @@ def read_request(raw: object) -> RenderRequest:
     Raises:
         RequestRefused: naming every field that is wrong, and the way out.
     """
-    if isinstance(raw, RenderRequest):
+    return read_form(RenderRequest, raw)
+
+
+def read_form(model: type[Model], raw: object) -> Model:
+    """Read any form of the studio.
+
+    Raises:
+        RequestRefused: naming every field that is wrong, and the way out.
+    """
+    if isinstance(raw, model):
         return raw
     try:
-        return RenderRequest.model_validate(raw)
+        return model.model_validate(raw)
     except ValidationError as error:
         raise RequestRefused(_problems(error)) from None
 

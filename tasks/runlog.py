@@ -20,6 +20,13 @@ class _PlainErrors(logging.Filter):
 _plain_errors = _PlainErrors()
 
 
+def show_batch_log() -> None:
+    """The same for thousands of renders: of single ones, only warnings."""
+    show_plain_log()
+    logging.getLogger("studio").setLevel(logging.WARNING)
+    logging.getLogger("studio.batch").setLevel(logging.INFO)
+
+
 def show_plain_log() -> None:
     """Let this process's runs log plainly; may be called again and again."""
     logging.getLogger("studio").setLevel(logging.INFO)

@@ -109,6 +109,14 @@ class StudioSettings(BaseSettings):
     budgets: dict[str, Budget] = Field(
         default_factory=dict, description='Caps by provider, such as {"topview": {"month": "500", "run": "20"}}.'
     )
+    query_rates: dict[str, float] = Field(
+        default_factory=dict,
+        description='Most questions a second by provider, where the default does not fit: {"topview": 10}.',
+    )
+    concurrency: dict[str, int] = Field(
+        default_factory=dict,
+        description='Most renders at the same time by provider, where an account has a limit: {"topview": 50}.',
+    )
     webhook_url: str = Field(
         default="",
         description="Address at which providers reach the studio's webhooks; empty: no notices are asked for.",
@@ -128,15 +136,23 @@ class StudioSettings(BaseSettings):
         default=2, ge=1, description="How often a local job whose renderer died is tried before it fails."
     )
 
-    @field_validator("prices", "budgets")
+    @field_validator("prices", "budgets", "query_rates", "concurrency")
     @classmethod
     def _names_providers(cls, table: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """A cap under a name that no provider has would silently be none."""
         for name in table:
             provider, _, mode = name.partition("/")
-            if provider not in PAID_PROVIDERS or (mode and info.field_name == "budgets"):
+            if provider not in PAID_PROVIDERS or (mode and info.field_name != "prices"):
                 form = "provider or provider/mode" if info.field_name == "prices" else "provider"
                 raise ValueError(f"{name!r} is not a {form}; the providers are {', '.join(PAID_PROVIDERS)}.")
+        return table
+
+    @field_validator("query_rates", "concurrency")
+    @classmethod
+    def _is_positive(cls, table: dict[str, Any]) -> dict[str, Any]:
+        for name, most in table.items():
+            if most <= 0:
+                raise ValueError(f"{name}: {most} must be more than 0.")
         return table
 
     @computed_field  # type: ignore[prop-decorator]

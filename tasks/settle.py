@@ -3,10 +3,11 @@
 import logging
 from typing import TYPE_CHECKING, Literal, cast
 
-from tasks.errors import AmbiguousSubmit, JobUnknown
+from tasks.errors import AmbiguousSubmit, JobUnknown, ProviderError, ProviderRejected, RenderFailed
 from tasks.http import may_repeat_poll, patiently
 from tasks.ledger import Entry, State, StateConflict
 from tasks.notices import notice_url
+from tasks.overtaken import unless_overtaken
 from tasks.providers.base import MediaRole, Provider, Sighting, SubmitOrder
 
 if TYPE_CHECKING:
@@ -34,11 +35,14 @@ async def look_and_settle(ledger: "Ledger", provider: Provider, entry: Entry, ow
         ProviderError: the provider does not answer the look-up; nothing was changed.
     """
     order = order_of(entry)
-    hints = await _usable_hints(ledger, entry, order.order_id)
 
     async def is_taken(job_id: str) -> bool:
         row = await ledger.find_job(entry.provider, job_id)
         return row is not None and row.id != entry.id
+
+    # Newest first; whoever sent a notice may have named another render's job.
+    named = reversed(await ledger.hints(entry.provider, order.order_id))
+    hints = [job_id for job_id in named if not await is_taken(job_id)]
 
     async def look() -> Sighting:
         if entry.job_id and await _knows(provider, entry.job_id):
@@ -64,13 +68,6 @@ async def _knows(provider: Provider, job_id: str) -> bool:
     except JobUnknown:
         return False
     return True
-
-
-async def _usable_hints(ledger: "Ledger", entry: Entry, order_id: str) -> list[str]:
-    """Job ids that notices named for this order, newest first, without those that are known as other renders."""
-    named = reversed(await ledger.hints(entry.provider, order_id))
-    rows = {job_id: await ledger.find_job(entry.provider, job_id) for job_id in named}
-    return [job_id for job_id, row in rows.items() if row is None or row.id == entry.id]
 
 
 async def _leave_open(ledger: "Ledger", entry: Entry, owner: str) -> Entry:
@@ -101,8 +98,24 @@ def ambiguous(entry: Entry) -> AmbiguousSubmit:
         job_id=entry.job_id or "",
         fix=f"It is never submitted again by itself. Where {entry.provider} can be asked, `reconcile` finds it within "
         f"minutes; if `studio settle` still lists it then, look in {entry.provider}'s console and say what you see: "
-        f"studio settle {entry.render_key[:12]} --job-id ID | --resubmit | --abandon.",
+        f"studio settle {entry.short_key} --job-id ID | --resubmit | --abandon.",
     )
+
+
+def ended_by_another(entry: Entry) -> ProviderError:
+    """The error that says that a submission which this run cares for was ended by another one."""
+    told = f"{entry.provider} render {entry.short_key} was ended by another run: {entry.reason.rstrip('.')}."
+    fix = "Run the request again; that makes a new submission."
+    if entry.job_id:
+        return RenderFailed(told, provider=entry.provider, job_id=entry.job_id, fix=fix)
+    # Nothing was accepted, so another provider may be asked.
+    return ProviderRejected(told, provider=entry.provider, fix=fix)
+
+
+async def denied(ledger: "Ledger", entry: Entry, error: JobUnknown, owner: str) -> AmbiguousSubmit:
+    """Note that the provider does not know a job that it once gave, and the error that names the ways out."""
+    await unless_overtaken(ledger.mark_denied(entry.id, error.message, owner=owner))
+    return ambiguous(await ledger.get(entry.id))
 
 
 def cry_for_help(entry: Entry, job_id: str) -> None:
@@ -112,7 +125,7 @@ def cry_for_help(entry: Entry, job_id: str) -> None:
         entry.provider,
         job_id,
         entry.render_key,
-        entry.render_key[:12],
+        entry.short_key,
         job_id,
     )
 

@@ -11,14 +11,18 @@ from prefect.events import emit_event
 
 from tasks.finished import FinishedVideo
 from tasks.manifest import Manifest
+from tasks.step import steps_are_plain
 
 VIDEO_TABLE_KEY = "archived-video"
 ARCHIVED_EVENT = "studio.video.archived"
 
 
 async def show(video: FinishedVideo) -> None:
-    """Leave link, picture, table and report on the run's page and emit `studio.video.archived`."""
-    if FlowRunContext.get() is None:
+    """Leave link, picture, table and report on the run's page and emit `studio.video.archived`.
+
+    In a batch nothing is shown for a single video: the batch has a report of its own.
+    """
+    if FlowRunContext.get() is None or steps_are_plain():
         return
     manifest = video.manifest
     title = manifest.title or manifest.render_key[:12]

@@ -6,11 +6,8 @@ settled by looking at the provider, never by guessing and never by a second subm
 
 import asyncio
 import logging
-from collections.abc import Awaitable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
-
-from prefect import task
 
 from tasks.archive import find_in_store
 from tasks.blocks import load_store
@@ -23,18 +20,19 @@ from tasks.errors import (
     ProviderError,
     ProviderRejected,
     ProviderUnavailable,
-    RenderFailed,
     StillRunning,
     StudioError,
 )
 from tasks.http import may_repeat_submit, patiently
-from tasks.ledger import Entry, Intent, Limits, State, StateConflict
+from tasks.ledger import AtCapacity, Entry, Intent, Limits, State, StateConflict
 from tasks.ledger.opening import open_ledger
+from tasks.overtaken import unless_overtaken
 from tasks.plan import RenderPlan
 from tasks.providers.base import MediaRole, MediaSet, Provider
 from tasks.registry import get_provider, provider_of, refuse_elsewhere
 from tasks.settings import get_settings
-from tasks.settle import ambiguous, cry_for_help, look_and_settle, order_of
+from tasks.settle import ambiguous, cry_for_help, ended_by_another, look_and_settle, order_of
+from tasks.step import step
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("studio.submit")
 
 
-@task(name="reserve", task_run_name="reserve")
+@step("reserve")
 async def reserve_intent(plan: RenderPlan, delivery: Delivery, owner: str) -> Entry:
     """Write down the intent to pay for this render, within the budget, or find the one that is already there.
 
@@ -66,6 +64,7 @@ async def reserve_intent(plan: RenderPlan, delivery: Delivery, owner: str) -> En
         unit=plan.estimate.unit or None,
         title=plan.title,
         speech_seconds=plan.speech_seconds,
+        work=plan.work,
         context=delivery.model_dump(mode="json"),
     )
     budget = get_settings().budgets.get(plan.provider)
@@ -87,14 +86,14 @@ async def _is_in_archive(entry: Entry) -> bool:
     return await find_in_store(store, entry.render_key) is not None
 
 
-@task(name="upload", task_run_name="upload")
+@step("upload")
 async def upload_inputs(plan: RenderPlan, media: MediaSet) -> dict[MediaRole, str]:
     """Bring the media to where the provider reads them."""
     provider = await get_provider(plan.provider)
     return {role: await provider.upload(item) for role, item in media.items()}
 
 
-@task(name="submit", task_run_name="submit")
+@step("submit")
 async def submit_once(
     entry: Entry, inputs: dict[MediaRole, str], owner: str, patience_seconds: float | None = None
 ) -> Entry:
@@ -127,20 +126,11 @@ async def submit_once(
                 else:
                     current = await _await_answer(ledger, provider, current, owner)
             if not current.is_open:
-                raise _ended_by_another(current)
+                raise ended_by_another(current)
             return current
 
         # Between two tries the intent is only reserved, so a crash while waiting leaves no doubt behind.
         return await patiently(may_repeat_submit, seconds=patience, first=2)(offer)
-
-
-def _ended_by_another(entry: Entry) -> ProviderError:
-    told = f"{entry.provider} render {entry.render_key[:12]} was ended by another run: {entry.reason.rstrip('.')}."
-    fix = "Run the request again; that makes a new submission."
-    if entry.job_id:
-        return RenderFailed(told, provider=entry.provider, job_id=entry.job_id, fix=fix)
-    # Nothing was accepted, so another provider may be asked.
-    return ProviderRejected(told, provider=entry.provider, fix=fix)
 
 
 async def _try_send(
@@ -151,14 +141,17 @@ async def _try_send(
     try:
         # A run that only followed has no inputs; those of the run that uploaded stay.
         given = cast(dict[str, str], inputs) or None
-        entry = await ledger.mark_submitting(entry.id, owner, inputs=given)
+        most = get_settings().concurrency.get(provider.name)
+        entry = await ledger.mark_submitting(entry.id, owner, inputs=given, most=most)
     except LedgerConflict:
         return await ledger.get(entry.id)
+    except AtCapacity as full:
+        raise ProviderBusy(full.message, provider=provider.name, retry_after=NEXT_TRY_SECONDS, fix=full.fix) from full
     try:
         await _make_sure_of_the_right(ledger, entry)
     except BaseException:
         # Surely nothing has left yet, whatever went wrong.
-        await _unless_overtaken(ledger.release(entry, "nothing was sent", owner=owner))
+        await unless_overtaken(ledger.release(entry, "nothing was sent", owner=owner))
         raise
     try:
         async with asyncio.timeout(get_settings().submit_timeout_seconds / 2):
@@ -172,10 +165,10 @@ async def _try_send(
             owner=owner,
             since=entry.updated_at,
         )
-        await _unless_overtaken(ended)
+        await unless_overtaken(ended)
         raise
     except ProviderBusy as error:
-        await _unless_overtaken(ledger.release(entry, str(error), owner=owner))
+        await unless_overtaken(ledger.release(entry, str(error), owner=owner))
         raise
     except (ProviderUnavailable, TimeoutError) as error:
         return await _without_answer(ledger, provider, entry, error, owner=owner, is_trial=is_trial)
@@ -197,7 +190,7 @@ async def _without_answer(
     note = error.message if isinstance(error, ProviderUnavailable) else "the provider did not answer in time."
     surely_not_sent = isinstance(error, ProviderUnavailable) and not error.sent
     change = ledger.release if surely_not_sent else ledger.mark_ambiguous
-    overtaken = await _unless_overtaken(change(entry, note, owner=owner))
+    overtaken = await unless_overtaken(change(entry, note, owner=owner))
     await ledger.note_trouble(provider.name, provider.endpoint, note, is_trial=is_trial)
     if surely_not_sent:
         raise error
@@ -214,20 +207,10 @@ async def _make_sure_of_the_right(ledger: "Ledger", entry: Entry) -> None:
     is_mine = (now.state, now.updated_at) == (State.SUBMITTING, entry.updated_at)
     if not is_mine or age > get_settings().submit_timeout_seconds / 4:
         raise ProviderUnavailable(
-            f"the right to submit {entry.render_key[:12]} was taken {age:.0f} s ago and is not used any more.",
+            f"the right to submit {entry.short_key} was taken {age:.0f} s ago and is not used any more.",
             provider=entry.provider,
             sent=False,
         )
-
-
-async def _unless_overtaken(change: Awaitable[Entry]) -> Entry | None:
-    """Make a change; where others have overtaken it, the row as they left it, which says more than we know."""
-    try:
-        await change
-    except StateConflict as conflict:
-        log.warning("overtaken key=%s state=%s", conflict.entry.render_key, conflict.actual)
-        return conflict.entry
-    return None
 
 
 async def _store(ledger: "Ledger", entry: Entry, job_id: str, owner: str) -> Entry:
@@ -251,11 +234,11 @@ async def _store(ledger: "Ledger", entry: Entry, job_id: str, owner: str) -> Ent
     except StudioError as error:
         cry_for_help(entry, job_id)
         raise AmbiguousSubmit(
-            f"{entry.provider} accepted render {entry.render_key[:12]} as job {job_id}, and it could not be stored: "
+            f"{entry.provider} accepted render {entry.short_key} as job {job_id}, and it could not be stored: "
             f"{error.message}",
             provider=entry.provider,
             job_id=job_id,
-            fix=f"Go on with it: studio settle {entry.render_key[:12]} --job-id {job_id}.",
+            fix=f"Go on with it: studio settle {entry.short_key} --job-id {job_id}.",
         ) from error
     except BaseException:
         cry_for_help(entry, job_id)

@@ -34,7 +34,7 @@ class ScriptedProvider:
     name: str = "local"
     account: str = "local"
     endpoint: str = "file:test"
-    pace: Pace = field(default_factory=lambda: Pace(first=0.01, growth=1, longest=0.01))
+    pace: Pace = field(default_factory=lambda: Pace(first=0.01, growth=1, longest=0.01, per_second=1000))
     submit_errors: list[Exception] = field(default_factory=list)
     sighting: Sighting = field(default_factory=lambda: Sighting(seen="absent"))
     query_errors: list[Exception] = field(default_factory=list)

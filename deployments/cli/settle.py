@@ -10,7 +10,6 @@ from rich.markup import escape
 
 from deployments.cli.console import Output, run_command
 from deployments.settling import (
-    SHOWN_DIGITS,
     Decision,
     Way,
     find_row,
@@ -120,7 +119,7 @@ def _confirm(entry: Entry) -> None:
     Raises:
         StudioError: nobody can be asked, or the answer is no.
     """
-    warning = f"if {entry.provider} accepted render {entry.render_key[:SHOWN_DIGITS]}, submitting it again pays twice."
+    warning = f"if {entry.provider} accepted render {entry.short_key}, submitting it again pays twice."
     if not sys.stdin.isatty():
         raise StudioError(warning, fix="Nobody can be asked here; add --yes if you are sure.")
     try:
@@ -145,8 +144,7 @@ def _show_waiting(output: Output, waiting: list[Entry]) -> int:
         output.say("no render needs a person.")
         return 0
     rows = [
-        [entry.render_key[:SHOWN_DIGITS], entry.provider, entry.title, _moment(entry.updated_at), _known(entry)]
-        for entry in waiting
+        [entry.short_key, entry.provider, entry.title, _moment(entry.updated_at), _known(entry)] for entry in waiting
     ]
     output.rows(["key", "provider", "title", "since", "what is known"], [_cells(row) for row in rows])
     output.say("\n" + WAYS_OUT)

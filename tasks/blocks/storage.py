@@ -7,6 +7,7 @@ from prefect.blocks.core import Block
 from pydantic import ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from tasks.blocks.loading import load_block
+from tasks.keeping import Kept
 from tasks.storage import ObjectStore
 
 
@@ -97,9 +98,16 @@ class S3Storage(Block):
 
 
 async def load_store(block_name: str) -> ObjectStore:
-    """Load the storage block of this name and make its client.
+    """The client of the storage block of this name; its connections serve all steps of a run.
 
     Raises:
         StudioUnavailable: Prefect knows no such block, or its server does not answer.
     """
+    return await _stores.get(block_name)
+
+
+async def _make_store(block_name: str) -> ObjectStore:
     return (await load_block(S3Storage, block_name)).get_store()
+
+
+_stores = Kept(_make_store, seconds=30)

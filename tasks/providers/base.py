@@ -106,6 +106,7 @@ class Pace(_Fact):
     first: float = Field(gt=0)
     growth: float = Field(ge=1)
     longest: float = Field(gt=0)
+    per_second: float = Field(5, gt=0, description="Most questions a second, by all processes together.")
 
 
 class Sighting(_Fact):

@@ -78,7 +78,7 @@ POINTS = (
     KillPoint(name="answered, before the job id is stored", function=f"{_LEDGER}.mark_submitted"),
     KillPoint(name="job id stored, before the first poll", function=f"{_LEDGER}.mark_submitted", when="after"),
     KillPoint(name="inside the first poll", held=("query", "hold_before")),
-    KillPoint(name="after the third poll", function="PROVIDER.query", when="after", call=3, render_seconds=6),
+    KillPoint(name="after the second poll", function="PROVIDER.query", when="after", call=2, render_seconds=6),
     KillPoint(name="success seen, before it is noted", function=f"{_LEDGER}.mark_succeeded"),
     KillPoint(name="success noted, before its charge is", function=f"{_LEDGER}.record_charge", vendors=("topview",)),
     KillPoint(name="in the download, half the bytes here", function="tasks.partial:PartialFile.add"),

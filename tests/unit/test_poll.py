@@ -1,7 +1,6 @@
 """Waiting for a render: ask first, show progress, end at the deadline with the way to resume."""
 
 import asyncio
-import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -20,7 +19,8 @@ from tasks.errors import (
 )
 from tasks.ledger import Entry, Intent, State
 from tasks.ledger.opening import open_ledger
-from tasks.poll import pauses, poll_until_done, wait_for_render
+from tasks.poll import poll_until_done, wait_for_render
+from tasks.polling import Ending, open_scheduler
 from tasks.providers.base import JobStatus, Pace, ResultFile, Sighting
 from tasks.settle import look_and_settle
 from tests.scripted_provider import ScriptedProvider, instead_of_all
@@ -36,12 +36,12 @@ def provider(studio_home: Path) -> Iterator[ScriptedProvider]:
         yield scripted
 
 
-async def _submitted() -> Entry:
-    intent = Intent(render_key="d" * 64, provider="local", account="local", endpoint="file:test")
+async def _submitted(key: str = "d" * 64, job_id: str = "job-1") -> Entry:
+    intent = Intent(render_key=key, provider="local", account="local", endpoint="file:test")
     async with open_ledger() as ledger:
         entry, _ = await ledger.reserve(intent, owner="run")
         await ledger.mark_submitting(entry.id, "run")
-        return await ledger.mark_submitted(entry.id, "job-1")
+        return await ledger.mark_submitted(entry.id, job_id)
 
 
 async def _watch(_status: JobStatus) -> None:
@@ -240,10 +240,46 @@ async def test_cost_is_kept_once_however_often_it_is_told(provider: ScriptedProv
     assert [line.charged for line in lines] == [Decimal("1.5")]
 
 
-def test_pauses_grow_to_the_longest_and_are_never_in_step() -> None:
-    """Pauses start short, end at the provider's longest, and differ between renders."""
-    first, second = (list(itertools.islice(pauses(Pace(first=1, growth=2, longest=5)), 8)) for _ in range(2))
+async def test_a_cancelled_wait_leaves_the_others_alone(provider: ScriptedProvider) -> None:
+    """Two runs of one process share the scheduler; one that is cancelled lets go, the other gets its result."""
+    provider.statuses = [RUNNING]
+    entry = await _submitted()
+    waits = [asyncio.create_task(wait_for_render.fn(entry, owner)) for owner in ("run", "second")]
+    while provider.queries < 3:  # noqa: ASYNC110 - a database
+        await asyncio.sleep(0.05)
+    waits[1].cancel()
+    await asyncio.sleep(0.1)
+    provider.statuses = [DONE]
 
-    assert first != second
-    assert 0.9 <= first[0] <= 1.1
-    assert all(4.5 <= pause <= 5.5 for pause in first[4:])
+    assert await asyncio.wait_for(waits[0], 30) == DONE.result
+    assert waits[1].cancelled()
+
+
+async def test_the_ledger_learns_how_long_renders_take(provider: ScriptedProvider) -> None:
+    """What is found unfinished is written in bulk, so that the next renders are asked about when it pays."""
+    provider.pace = Pace(first=0.4, growth=1, longest=0.4, per_second=1000)
+    provider.statuses = [RUNNING, RUNNING, RUNNING, DONE]
+
+    await wait_for_render.fn(await _submitted(), "run")
+
+    async with open_ledger() as ledger:
+        (took,) = await ledger.durations("local", "")
+    assert 0 < took.unfinished < took.finished
+
+
+async def test_many_jobs_share_one_scheduler(provider: ScriptedProvider) -> None:
+    """Jobs of several batches end as their provider says, each told once, by a real ledger."""
+    endings: list[Ending] = []
+    provider.pace = Pace(first=0.05, growth=1, longest=0.05, per_second=200)
+    provider.statuses = [RUNNING] * 60 + [DONE]
+    async with open_ledger() as ledger, open_scheduler(ledger, provider) as scheduler:
+        for number in range(20):
+            entry = await _submitted(key=f"{number:064x}", job_id=f"job-{number}")
+            scheduler.follow(entry, owner=f"batch-{number % 2}", deadline_seconds=60, tell=endings.append)
+        async with asyncio.timeout(60), open_scheduler(ledger, provider) as same:
+            assert same is scheduler
+            while scheduler.waiting():  # noqa: ASYNC110 - a database
+                await asyncio.sleep(0.05)
+
+    assert [ending.kind for ending in endings] == ["ended"] * 20
+    assert len({ending.entry_id for ending in endings}) == 20

@@ -52,7 +52,7 @@ class LocalProvider:
         self.account = "local"
         # Two spools never share jobs, so each is a place of its own; its path is nobody's business.
         self.endpoint = f"file:{self._spool.identity()}"
-        self.pace = Pace(first=0.2, growth=1.3, longest=2)
+        self.pace = Pace(first=0.2, growth=1.3, longest=2, per_second=100)
 
     def supports(self, request: RenderRequest) -> list[Problem]:
         """The rules that the request alone decides: only own media, only scripts that the voice can read."""

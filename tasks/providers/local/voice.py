@@ -86,7 +86,7 @@ def check_script(text: str, language: str, voice: str | None, speed: float) -> l
         )
     if not 0.5 <= speed <= 2.0:
         problems.append(Problem("speech.speed", f"{speed:g} is too far from normal.", "Choose 0.5 to 2."))
-    strange = list(dict.fromkeys(character for character in text if not _is_speakable(character)))
+    strange = [character for character in dict.fromkeys(text) if not _is_speakable(character)]
     if strange:
         shown = " ".join(strange[:10]) + (" …" if len(strange) > 10 else "")
         problems.append(Problem("speech.text", f"the offline voice cannot read: {shown}", _BRING_RECORDING))

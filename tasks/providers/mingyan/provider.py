@@ -34,7 +34,7 @@ from tasks.settings import Price
 
 # The query page advises every 5 to 10 s; the vendor's general guide 30 to 60 s for videos.
 _PACE = Pace(first=5, growth=1.3, longest=30)
-_PACE_INSIDE = Pace(first=0.3, growth=1.3, longest=2)
+_PACE_INSIDE = Pace(first=0.3, growth=1.3, longest=2, per_second=40)
 
 
 @dataclass(frozen=True)

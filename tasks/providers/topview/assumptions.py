@@ -30,7 +30,7 @@ AVATAR4_AVATARS = frozenset({"portrait"})
 PACE = Pace(first=5, growth=1.3, longest=30)
 """Section 5: no advice on this endpoint; a sibling's page says 3 to 5 s, and long renders deserve longer pauses."""
 
-OWN_NETWORK_PACE = Pace(first=0.3, growth=1.3, longest=2)
+OWN_NETWORK_PACE = Pace(first=0.3, growth=1.3, longest=2, per_second=40)
 """The same for an endpoint on this machine or network, such as the sandbox, where nobody minds."""
 
 CHECK_PAUSE_SECONDS = 1.0

@@ -12,6 +12,7 @@ from infra.sandbox.clips import QuickRenderer
 from infra.sandbox.connection import CuttableProtocol
 from infra.sandbox.knobs import Credentials
 from infra.sandbox.material import Renderer
+from infra.sandbox.prerendered import ClipRenderer
 
 _KEEP_ALIVE_SECONDS = 5
 _STOP_SECONDS = 2
@@ -23,12 +24,13 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, required=True, help="port to listen on")
     parser.add_argument("--folder", type=Path, required=True, help="where the state is kept")
-    parser.add_argument("--renderer", choices=("quick", "local"), default="quick", help="who makes the videos")
+    parser.add_argument("--renderer", choices=("quick", "local", "clip"), default="quick", help="who makes the videos")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s")
     # Its lines carry whole addresses, and with them the signatures of links.
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    app = build_app(arguments.folder.resolve(), _renderer(arguments.renderer), Credentials.from_environment())
+    folder = arguments.folder.resolve()
+    app = build_app(folder, _renderer(arguments.renderer, folder), Credentials.from_environment())
     uvicorn.run(
         app,
         host=arguments.host,
@@ -43,9 +45,11 @@ def main() -> None:
     )
 
 
-def _renderer(name: str) -> Renderer:
+def _renderer(name: str, folder: Path) -> Renderer:
     if name == "quick":
         return QuickRenderer()
+    if name == "clip":
+        return ClipRenderer(folder / "clips")
     # Loads the inference libraries, which the quick renderer never needs.
     from infra.sandbox.studio_renderer import StudioRenderer  # noqa: PLC0415 - loads too slowly
     from tasks.settings import get_settings  # noqa: PLC0415 - only needed here

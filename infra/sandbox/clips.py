@@ -40,19 +40,20 @@ def _render(material: Material, target: Path) -> float:
     return len(wave) / RATE
 
 
-def write_clip(target: Path, wave: Wave, look: str) -> None:
+def write_clip(target: Path, wave: Wave, look: str, side: int = SIDE) -> None:
     """Write a talking face: H.264 and AAC in an MP4 that is as long as the sound.
 
     Args:
         target: where it goes, as a whole.
         wave: float32[n], mono at ``speech.RATE``.
         look: decides about the colours.
+        side: width and height in pixels.
     """
     frames = max(1, math.ceil(len(wave) / RATE * FPS))
     part = target.with_name(f"{target.name}.part")
     with av.open(str(part), "w", format="mp4", options={"movflags": "+faststart"}) as container:
         video: VideoStream = container.add_stream("libx264", rate=FPS)
-        video.width = video.height = SIDE
+        video.width = video.height = side
         video.pix_fmt = "yuv420p"
         video.options = {"preset": "ultrafast", "crf": "28"}
         # The renders at the same time use the cores already.
@@ -64,6 +65,8 @@ def write_clip(target: Path, wave: Wave, look: str) -> None:
         for number in range(frames):
             end = round((number + 1) * RATE / FPS)
             picture = _draw(number / FPS, _opening(wave[end - RATE // FPS : end]), colours)
+            if side != SIDE:
+                picture = np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, "bgr24")
             frame.pts, frame.time_base = number, Fraction(1, FPS)
             container.mux(video.encode(frame))

@@ -13,6 +13,7 @@ from infra.sandbox.faults import Fault
 from infra.sandbox.house import House
 from infra.sandbox.knobs import Knobs
 from infra.sandbox.mingyan.service import WORDS as MINGYAN_WORDS
+from infra.sandbox.records import VENDORS
 from infra.sandbox.topview.tasks import WORDS as TOPVIEW_WORDS
 
 
@@ -27,6 +28,7 @@ class Control:
         return [
             Route("/health", self.health),
             Route("/truth", self.truth),
+            Route("/polls", self.polls),
             Route("/settings", self.settings, methods=["GET"]),
             Route("/settings", _judged(self.change_settings), methods=["PUT"]),
             Route("/faults", _judged(self.arm), methods=["POST"]),
@@ -46,6 +48,10 @@ class Control:
         return JSONResponse(
             {"topview": truth.report("topview", TOPVIEW_WORDS), "mingyan": truth.report("mingyan", MINGYAN_WORDS)}
         )
+
+    async def polls(self, request: Request) -> Response:  # noqa: ARG002 - it asks nothing
+        """How often each video was asked for, when it ended, and when that was first seen."""
+        return JSONResponse({vendor: self._house.truth.polls(vendor) for vendor in VENDORS})
 
     async def settings(self, request: Request) -> Response:  # noqa: ARG002 - it asks nothing
         """The settings as they are."""

@@ -18,6 +18,7 @@ class Folders:
     uploads/     files that customers uploaded
     inputs/      files that were fetched from customers
     results/     finished videos, by vendor
+    clips/       ready clips, where the clip renderer is used
     """
 
     root: Path

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Knobs(BaseModel):
@@ -14,6 +14,14 @@ class Knobs(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_assignment=True)
 
     render_seconds: float = Field(0.5, ge=0, description="Shortest time from acceptance to the end of a job.")
+    render_seconds_per_speech_second: float = Field(0, ge=0, description="That time grows with the speech by this.")
+    render_seconds_spread: float = Field(
+        0, ge=0, lt=1, description="How far that time may be off in a job, as a part of it: 0.2 is 20 % either way."
+    )
+    render_seconds_low: float | None = Field(
+        None, ge=0, description="With the next field: that time is anything between the two, whatever the speech."
+    )
+    render_seconds_high: float | None = Field(None, ge=0)
     link_seconds: float = Field(600, description="Life of a link to a finished video; negative for one born stale.")
     upload_url_seconds: float = Field(600, description="Life of an upload address; negative for one born stale.")
     credits: Decimal = Field(Decimal(1000), description="All credits that the TopView account was ever given.")
@@ -22,7 +30,15 @@ class Knobs(BaseModel):
     enforce_rate: bool = Field(default=True, description="Answer 429 above that; else only count.")
     fetch_seconds: float = Field(30, gt=0, description="Deadline for fetching one input of a mingyan job.")
     max_input_bytes: int = Field(512 * 1024 * 1024, gt=0, description="Largest upload or fetched input.")
+    send_notices: bool = Field(default=True, description="Whether notices that were asked for are ever sent.")
     notice_pause_seconds: float = Field(0.5, ge=0, description="Pause before a notice is sent again.")
+
+    @model_validator(mode="after")
+    def _bounds_fit(self) -> Self:
+        low, high = self.render_seconds_low, self.render_seconds_high
+        if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+            raise ValueError("render_seconds_low and render_seconds_high go together, the low one first")
+        return self
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,8 @@ class Job(BaseModel):
     md5: str | None = None
     avatar_id: str | None = Field(None, description="Private avatar that the job made.")
     ended: float | None = None
+    queries: int = Field(0, description="How often the customer has asked for it.")
+    seen_ended_at: float | None = Field(None, description="First question that came after its end.")
     notice: Notice | None = None
 
     @property

@@ -1,7 +1,9 @@
 """Sound for scripts that nothing here can speak: a murmur with the length and the rhythm of speech."""
 
 import unicodedata
+from pathlib import Path
 
+import av
 import numpy as np
 
 from infra.sandbox.material import JobFailed, Material
@@ -23,6 +25,15 @@ def spoken_seconds(text: str, speed: float = 1.0) -> float:
     wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
     seconds = wide / _SIGNS_PER_SECOND + (len(text) - wide) / _LETTERS_PER_SECOND
     return max(_SHORTEST_SECONDS, seconds / speed)
+
+
+def recorded_seconds(path: Path) -> float:
+    """How long a recording says that it is; 0 for one that cannot be read."""
+    try:
+        with av.open(str(path)) as container:
+            return float((container.duration or 0) / av.time_base)
+    except (av.FFmpegError, OSError):
+        return 0.0
 
 
 def murmur(text: str, speed: float = 1.0) -> Wave:

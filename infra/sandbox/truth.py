@@ -1,10 +1,14 @@
-"""The truth: what was asked, accepted, refused and charged. Held in memory, written through to SQLite at once.
+"""The truth: what was asked, accepted, refused and charged. Held in memory and in SQLite.
 
-Every change is one small committed write before anybody hears of it, so a SIGKILL loses nothing that was answered.
+Jobs, uploads, refusals and settings are committed before anybody hears of them, so a SIGKILL loses nothing of those
+that was answered. Mere counts, of calls and of questions about a job, are written together ``_WRITE_SECONDS`` later;
+a SIGKILL may lose that moment of them.
 """
 
+import asyncio
 import sqlite3
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -20,6 +24,9 @@ CREATE TABLE IF NOT EXISTS records (kind TEXT, id TEXT, document TEXT NOT NULL, 
 CREATE TABLE IF NOT EXISTS counts (vendor TEXT, what TEXT, number INTEGER NOT NULL, PRIMARY KEY (vendor, what));
 """
 _OVER_RATE = "over rate"
+_WRITE_SECONDS = 0.1
+_PUT_RECORD = "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET document = excluded.document"
+_PUT_COUNT = "INSERT INTO counts VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number"
 R = TypeVar("R", bound=BaseModel)
 
 
@@ -42,6 +49,13 @@ class Truth:
         self.knobs = next(self._read(Knobs), Knobs())
         rows = self._database.execute("SELECT vendor, what, number FROM counts")
         self._counts = Counter({(vendor, what): number for vendor, what, number in rows})
+        self._bound: defaultdict[Vendor, Decimal] = defaultdict(Decimal)
+        self._bound_by: dict[str, Decimal] = {}
+        for job in self.jobs.values():
+            self._bind(job)
+        self._counted: set[tuple[Vendor, str]] = set()
+        self._asked_for: set[str] = set()
+        self._writing: asyncio.TimerHandle | None = None
 
     def _read(self, kind: type[R]) -> Iterator[R]:
         rows = self._database.execute(
@@ -50,15 +64,20 @@ class Truth:
         return (kind.model_validate_json(document) for (document,) in rows)
 
     def _write(self, record: BaseModel, record_id: str) -> None:
-        self._database.execute(
-            "INSERT INTO records VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET document = excluded.document",
-            (type(record).__name__, record_id, record.model_dump_json()),
-        )
+        self._database.execute(_PUT_RECORD, (type(record).__name__, record_id, record.model_dump_json()))
+
+    def _bind(self, job: Job) -> None:
+        """Keep the sum of all jobs' credits up to date, so that nobody needs to add them up."""
+        bound = job.charged + job.reserved
+        self._bound[job.vendor] += bound - self._bound_by.get(job.id, Decimal(0))
+        self._bound_by[job.id] = bound
 
     def save_job(self, job: Job) -> None:
         """Keep a job as it is now."""
         self._write(job, job.id)
         self.jobs[job.id] = job
+        self._asked_for.discard(job.id)
+        self._bind(job)
 
     def save_upload(self, upload: Upload) -> None:
         """Keep an upload as it is now."""
@@ -88,11 +107,39 @@ class Truth:
         """Count a query that came too early."""
         self._count(vendor, _OVER_RATE)
 
+    def count_query(self, job: Job) -> None:
+        """Count a question about a job, and note the first one after its end."""
+        job.queries += 1
+        if job.is_over and job.seen_ended_at is None:
+            job.seen_ended_at = time.time()
+        self._asked_for.add(job.id)
+        self._write_soon()
+
     def _count(self, vendor: Vendor, what: str) -> None:
         self._counts[vendor, what] += 1
-        self._database.execute(
-            "INSERT INTO counts VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET number = number + 1", (vendor, what)
-        )
+        self._counted.add((vendor, what))
+        self._write_soon()
+
+    def _write_soon(self) -> None:
+        if self._writing is None:
+            self._writing = asyncio.get_running_loop().call_later(_WRITE_SECONDS, self._write_counts)
+
+    def _write_counts(self) -> None:
+        """Write all counts that have changed, in one transaction."""
+        self._drop_timer()
+        counts = [(vendor, what, self._counts[vendor, what]) for vendor, what in self._counted]
+        jobs = [self.jobs[job_id] for job_id in self._asked_for]
+        self._database.execute("BEGIN")
+        self._database.executemany(_PUT_COUNT, counts)
+        self._database.executemany(_PUT_RECORD, [(Job.__name__, job.id, job.model_dump_json()) for job in jobs])
+        self._database.execute("COMMIT")
+        self._counted.clear()
+        self._asked_for.clear()
+
+    def _drop_timer(self) -> None:
+        if self._writing is not None:
+            self._writing.cancel()
+            self._writing = None
 
     def job(self, vendor: Vendor, call: str, job_id: str) -> Job | None:
         """A job of this vendor and kind, None for an unknown id."""
@@ -101,16 +148,17 @@ class Truth:
 
     def remaining_credits(self, vendor: Vendor) -> Decimal:
         """What the account can still spend: reserved credits are gone until their job ends."""
-        bound = sum((job.charged + job.reserved for job in self.jobs.values() if job.vendor == vendor), Decimal(0))
-        return self.knobs.credits - bound
+        return self.knobs.credits - self._bound[vendor]
 
     def forget(self) -> None:
         """Empty everything, settings included."""
+        self._drop_timer()
         self._database.executescript("DELETE FROM records; DELETE FROM counts;")
         self._load()
 
     def close(self) -> None:
-        """Close the database."""
+        """Write what is not written yet, and close the database."""
+        self._write_counts()
         self._database.close()
 
     def report(self, vendor: Vendor, words: dict[str, str]) -> dict[str, Any]:
@@ -130,6 +178,20 @@ class Truth:
             "over_rate": counts.pop(_OVER_RATE, 0),
             "calls": counts,
         }
+
+    def polls(self, vendor: Vendor) -> list[dict[str, Any]]:
+        """How one vendor's videos were asked for, as JSON; times in seconds since the epoch."""
+        jobs = (job for job in self.jobs.values() if (job.vendor, job.call) == (vendor, "submit"))
+        return [
+            {
+                "job_id": job.id,
+                "at": job.at,
+                "ended": job.ended,
+                "queries": job.queries,
+                "seen_ended_at": job.seen_ended_at,
+            }
+            for job in jobs
+        ]
 
 
 def _submission(job: Job, words: dict[str, str]) -> dict[str, Any]:

@@ -54,8 +54,10 @@ class StudioConfig(StudioSettings):
         default=False,
         description="Run the sandbox and let it stand in for the paid providers, whose blocks are not read.",
     )
-    sandbox_renderer: Literal["quick", "local"] = Field(
-        default="local", description="How the sandbox renders: a drawn face at once, or the local renderer's video."
+    sandbox_renderer: Literal["quick", "local", "clip"] = Field(
+        default="local",
+        description="How the sandbox renders: a drawn face at once, the local renderer's video, or one of a few ready "
+        "clips, for thousands of renders.",
     )
     start_seconds: float = Field(default=120, ge=5, description="Deadline of each part for becoming ready.")
     stop_seconds: float = Field(default=15, ge=1, description="Time a part has to stop by itself before it is killed.")

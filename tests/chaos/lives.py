@@ -18,9 +18,9 @@ from tasks.ledger.store import Ledger
 from tasks.models import Labels
 from tests.chaos.kill_points import KillPoint, Vendor
 from tests.chaos.nursery import Child, Nursery, wait_for_some
-from tests.chaos.sandbox_control import SandboxControl
 from tests.e2e.api import StudioApi
 from tests.media_files import write_clip, write_picture, write_wav
+from tests.servers.sandbox_control import SandboxControl
 
 Kind = Literal["topview", "topview, no upload", "mingyan"]
 FACE, CLIP = "s3://staging/chaos/face.png", "s3://staging/chaos/clip.mp4"

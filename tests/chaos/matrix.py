@@ -76,7 +76,7 @@ class _Clock:
 
 def _follow(place: Place, name: str, kill: Callable[[], list[Life]]) -> Round:
     clock, began = _Clock(), time.time()
-    place.sandbox.set(render_seconds=RENDER_SECONDS)
+    place.sandbox.settings(render_seconds=RENDER_SECONDS)
     lives = kill()
     place.sandbox.wait_ended()
     killed = place.facts(lives)
@@ -135,9 +135,9 @@ def _kill_everywhere(place: Place) -> list[Life]:
             group = inside if point.render_seconds == RENDER_SECONDS else slow
             group += [(life, point.at(life.vendor)) for life in made]
     place.kill_inside(inside)
-    place.sandbox.set(render_seconds=max(point.render_seconds for point in POINTS))
+    place.sandbox.settings(render_seconds=max(point.render_seconds for point in POINTS))
     place.kill_inside(slow)
-    place.sandbox.set(render_seconds=RENDER_SECONDS)
+    place.sandbox.settings(render_seconds=RENDER_SECONDS)
     return lives
 
 

@@ -36,7 +36,7 @@ async def _make_tables(url: str) -> None:
 
 def _crowd(place: Place, kind: Kind, environment: dict[str, str]) -> list[str]:
     """Run one request in many coroutines of several processes; checks that one submission was paid."""
-    place.sandbox.set(render_seconds=RENDER_SECONDS)
+    place.sandbox.settings(render_seconds=RENDER_SECONDS)
     life = place.life(kind, "two hundred at once")
     at = time.time() + HEAD_START_SECONDS
     children = [
@@ -97,7 +97,7 @@ def test_run_that_looked_too_early_does_not_take_the_archive_for_lost(place: Pla
 @pytest.mark.parametrize("kind", ["topview", pytest.param("mingyan", marks=pytest.mark.slow)])
 def test_identical_runs_of_the_deployment_make_one_submission(place: Place, kind: Kind) -> None:
     """Six runs started over the Prefect API at once, each a process of its own: one paid job, one video."""
-    place.sandbox.set(render_seconds=RENDER_SECONDS)
+    place.sandbox.settings(render_seconds=RENDER_SECONDS)
     life = place.life(kind, "six at once")
     runs = [place.api.start(life.request) for _ in range(DEPLOYMENT_RUNS)]
     states = [place.api.wait(run, 600)["state"] for run in runs]

@@ -9,12 +9,12 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-import httpx
 import numpy as np
 import pytest
 
@@ -24,6 +24,7 @@ from tests.e2e.api import StudioApi
 from tests.media_files import write_clip, write_wav
 from tests.secret_search import SecretSearch, files_below, objects_in, prefect_answers
 from tests.servers.sandbox import PROJECT
+from tests.servers.sandbox_control import SandboxControl
 from tests.studio_fixture import studio_in
 from tests.talking_video import voice_like
 
@@ -59,16 +60,10 @@ class Lab:
     secrets: dict[str, str]
     folder: Path
 
-    def control(self, method: str, path: str, body: Any = None) -> Any:
-        """Steer the sandbox."""
-        answer = httpx.request(
-            method, f"{self.api.studio.config.sandbox_address}/control/{path}", json=body, timeout=30
-        )
-        return answer.raise_for_status().json()
-
-    def arm(self, vendor: str, call: str, fault: str, **args: Any) -> None:
-        """Let the next call go wrong."""
-        self.control("POST", "faults", {"vendor": vendor, "call": call, "fault": fault, "args": args})
+    @cached_property
+    def sandbox(self) -> SandboxControl:
+        """The control side of its sandbox."""
+        return SandboxControl(self.api.studio.config.sandbox_address)
 
     def save_block(self, vendor: str, key: str) -> None:
         """Save the vendor's credentials block with this key."""
@@ -145,7 +140,7 @@ def _render_all_kinds(lab: Lab, vendor: str) -> None:
     lab.ends(lab.request(vendor, "wrong key"), "Failed")
     lab.save_block(vendor, right)
 
-    lab.arm(vendor, "submit", "lost_answer")
+    lab.sandbox.arm(vendor, "submit", "lost_answer")
     lost = lab.request(vendor, "lost answer")
     lab.ends(lost, "Needs a person")
     # TopView is asked for its credit log, which holds the key in clear; mingyan has nothing to ask for.
@@ -154,13 +149,13 @@ def _render_all_kinds(lab: Lab, vendor: str) -> None:
     quoting = f"not with Authorization: Bearer {right}"
     # A message shows the beginning of an answer: 130 signs later the key would be cut in two.
     for status, said in ((400, quoting), (400, "." * 130 + quoting), (500, quoting)):
-        lab.arm(vendor, "submit", "status", status=status, body={"error": said})
+        lab.sandbox.arm(vendor, "submit", "status", status=status, body={"error": said})
         lab.ends(lab.request(vendor, f"quoted with {status}"), "Failed" if status == 400 else "Needs a person")
-    lab.arm(vendor, "submit", "business", code="4006" if vendor == "topview" else 403, message=quoting)
+    lab.sandbox.arm(vendor, "submit", "business", code="4006" if vendor == "topview" else 403, message=quoting)
     lab.ends(lab.request(vendor, "quoted by code"), "Failed")
-    lab.arm(vendor, "submit", "fail", reason=quoting)
+    lab.sandbox.arm(vendor, "submit", "fail", reason=quoting)
     lab.ends(lab.request(vendor, "quoted by the job"), "Failed")
-    lab.arm(vendor, "query", "unknown_word", word=f"odd-{right}")
+    lab.sandbox.arm(vendor, "query", "unknown_word", word=f"odd-{right}")
     lab.ends(lab.request(vendor, "quoted as a status"), "Completed")
 
     lab.ends(lab.request(vendor, "bad") | {"output": {"fps": 7}}, "Refused")
@@ -168,7 +163,7 @@ def _render_all_kinds(lab: Lab, vendor: str) -> None:
 
 
 def _kill_in_the_middle(lab: Lab, vendor: str) -> None:
-    lab.arm(vendor, "query", "hold_before")
+    lab.sandbox.arm(vendor, "query", "hold_before")
     run_id = lab.api.start(lab.request(vendor, "crash"))
     lab.api.wait_for_step(run_id, "wait for the render")
     processes = lab.api.flow_processes(run_id)
@@ -244,7 +239,7 @@ def test_buckets_hold_no_secret(lab: Lab, search: SecretSearch) -> None:
 
 def test_credit_log_was_read_and_its_key_is_nowhere(lab: Lab, search: SecretSearch) -> None:
     """TopView's credit log holds the key in clear; it was read, and the ledger has the charges without the key."""
-    calls = lab.control("GET", "truth")["topview"]["calls"]
+    calls = lab.sandbox.truth()["topview"]["calls"]
 
     assert calls["credit_logs"] >= 1
     ledger = [place for place in files_below(lab.api.studio.home) if place[0].startswith("ledger.db")]

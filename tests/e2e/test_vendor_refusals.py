@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Iterator
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.e2e.api import StudioApi
 from tests.e2e.staged import stage_media
+from tests.servers.sandbox_control import SandboxControl
 from tests.studio_fixture import studio_in
 from tests.vendor_bad_requests import GOOD, MINGYAN, TOPVIEW, VendorBad, stage_vendor_media
 
@@ -28,7 +28,7 @@ def vendors(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioApi]:
 
 def _truth(api: StudioApi) -> dict[str, Any]:
     """The vendors' own word on what reached them."""
-    return httpx.get(f"{api.studio.config.sandbox_address}/control/truth", timeout=30).json()
+    return SandboxControl(api.studio.config.sandbox_address).truth()
 
 
 @pytest.fixture(scope="module")

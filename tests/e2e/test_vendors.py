@@ -17,6 +17,7 @@ from infra.studio.blocks import SANDBOX_ACCOUNT
 from tasks.manifest import Manifest
 from tests.e2e.api import StudioApi
 from tests.e2e.staged import stage_media
+from tests.servers.sandbox_control import SandboxControl
 from tests.studio_fixture import studio_in
 
 REQUESTS: dict[str, dict[str, Any]] = {
@@ -62,9 +63,7 @@ def rendered(vendors: StudioApi, provider: str) -> dict[str, Any]:
 
 def truth(api: StudioApi, provider: str) -> dict[str, Any]:
     """What the sandbox knows about calls to one provider."""
-    return (
-        httpx.get(f"{api.studio.config.sandbox_address}/control/truth", timeout=30).raise_for_status().json()[provider]
-    )
+    return SandboxControl(api.studio.config.sandbox_address).truth()[provider]
 
 
 def row(api: StudioApi, run: dict[str, Any]) -> dict[str, Any]:

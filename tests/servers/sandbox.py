@@ -1,6 +1,5 @@
 """Starts the vendors' sandbox as a process of its own on a free loopback port, steers it, and always stops it."""
 
-import contextlib
 import ctypes
 import os
 import signal
@@ -10,14 +9,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-import httpx
 import pytest
+
+from tests.servers.sandbox_control import SandboxControl
 
 PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
-WAIT_SECONDS = 30.0
 _STARTS = 3
 
 
@@ -33,12 +32,12 @@ def _free_port() -> int:
         return probe.getsockname()[1]
 
 
-class SandboxServer:
+class SandboxServer(SandboxControl):
     """One sandbox and the control client for it; use it as a context manager.
 
     Args:
         folder: where it keeps its state and its log.
-        renderer: ``quick``, or ``local`` for the studio's own renderer.
+        renderer: ``quick``, ``clip`` for thousands of jobs, or ``local`` for the studio's own renderer.
         topview_uid: TopView account id that it accepts.
         topview_key: TopView key that it accepts.
         mingyan_key: mingyan key that it accepts.
@@ -55,13 +54,13 @@ class SandboxServer:
         mingyan_key: str = "sandbox-mingyan-key",
         environment: dict[str, str] | None = None,
     ) -> None:
+        super().__init__("")
         self.folder, self.renderer = folder, renderer
         self.topview_uid, self.topview_key, self.mingyan_key = topview_uid, topview_key, mingyan_key
         self.port = 0
         self.log = folder / "sandbox.log"
         self._environment = environment or {}
         self._process: subprocess.Popen[bytes] | None = None
-        self._client = httpx.Client(timeout=WAIT_SECONDS, trust_env=False)
         folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
@@ -78,6 +77,7 @@ class SandboxServer:
         for _ in range(_STARTS):
             # Somebody else may take the port first.
             self.port = _free_port()
+            self.address = f"http://127.0.0.1:{self.port}"
             if self._launch():
                 return
         self.stop()
@@ -98,7 +98,7 @@ class SandboxServer:
     def stop(self) -> None:
         """End the process for good."""
         self.kill()
-        self._client.close()
+        self.close()
 
     def _launch(self) -> bool:
         credentials = {
@@ -119,8 +119,8 @@ class SandboxServer:
             )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
-            with contextlib.suppress(httpx.TransportError):
-                return bool(self._client.get(f"{self.url}/control/health", timeout=2).json()["ok"])
+            if self.is_up():
+                return True
             time.sleep(0.05)
         self.kill()
         return False
@@ -130,7 +130,7 @@ class SandboxServer:
     @property
     def url(self) -> str:
         """Where the sandbox is."""
-        return f"http://127.0.0.1:{self.port}"
+        return self.address
 
     @property
     def topview_url(self) -> str:
@@ -141,55 +141,6 @@ class SandboxServer:
     def mingyan_url(self) -> str:
         """Base address for mingyan clients, prefix included."""
         return f"{self.url}/mingyan/kyyReactApiServer"
-
-    # Control
-
-    def truth(self) -> dict[str, Any]:
-        """What was asked, accepted, refused and charged, by vendor."""
-        return self._control("GET", "truth")
-
-    def submissions(self, vendor: str) -> list[dict[str, Any]]:
-        """Every accepted submission of a vendor, oldest first."""
-        return self.truth()[vendor]["submissions"]
-
-    def settings(self, **changes: Any) -> dict[str, Any]:
-        """Change settings; returns all of them."""
-        return self._control("PUT", "settings", changes) if changes else self._control("GET", "settings")
-
-    def arm(self, vendor: str, call: str, fault: str, times: int = 1, **args: Any) -> int:
-        """Arm a fault; returns its id."""
-        body = {"vendor": vendor, "call": call, "fault": fault, "times": times, "args": args}
-        return self._control("POST", "faults", body)["id"]
-
-    def clear(self) -> None:
-        """Disarm all faults and let held calls go on."""
-        self._control("DELETE", "faults")
-
-    def held(self) -> list[dict[str, Any]]:
-        """The calls that are being held."""
-        return self._control("GET", "held")
-
-    def wait_held(self, number: int = 1, seconds: float = WAIT_SECONDS) -> list[dict[str, Any]]:
-        """Wait until so many calls are being held."""
-        deadline = time.monotonic() + seconds
-        while len(held := self.held()) != number:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{len(held)} calls are held after {seconds:g} s, not {number}")
-            time.sleep(0.02)
-        return held
-
-    def release(self) -> None:
-        """Let all held calls go on."""
-        self._control("POST", "release", {})
-
-    def reset(self) -> None:
-        """Make it forget everything, settings included."""
-        self._control("POST", "reset", {})
-
-    def _control(self, method: str, path: str, body: object = None) -> Any:
-        answer = self._client.request(method, f"{self.url}/control/{path}", json=body)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
 
 
 @pytest.fixture(scope="module", name="sandbox_server")

@@ -11,6 +11,7 @@ import httpx
 
 from infra.sandbox.knobs import Knobs
 from infra.sandbox.material import JobFailed
+from infra.sandbox.tls import trusted
 
 _REDIRECTS = 3
 
@@ -49,7 +50,7 @@ def _reason(error: Exception) -> str:
 
 async def _download(url: str, target: Path, limit: int) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
-    client = httpx.AsyncClient(follow_redirects=True, max_redirects=_REDIRECTS, trust_env=False)
+    client = httpx.AsyncClient(follow_redirects=True, max_redirects=_REDIRECTS, trust_env=False, verify=trusted())
     async with client, client.stream("GET", url) as response:
         response.raise_for_status()
         with target.open("wb") as file:

@@ -17,6 +17,7 @@ from infra.sandbox.mingyan.order import check_order
 from infra.sandbox.records import Job, Vendor
 from infra.sandbox.renders import Workshop
 from infra.sandbox.signing import origin_of, same
+from infra.sandbox.timing import lasting
 from infra.sandbox.truth import Truth
 
 WORDS = {"waiting": "queued", "rendering": "processing", "done": "completed", "failed": "failed"}
@@ -70,11 +71,13 @@ class MingyanService:
             raise Refused("400", "the body must be JSON") from error
         fate = self._faults.take("mingyan", "submit", ON_SUBMIT)
         now = time.time()
+        job_id = f"dh-{uuid.uuid4().hex}"
         job = Job(
-            id=f"dh-{uuid.uuid4().hex}",
+            id=job_id,
             vendor="mingyan",
             at=now,
-            due=now + self._truth.knobs.render_seconds,
+            # How long the speech is shows only once it has been fetched.
+            due=now + lasting(self._truth.knobs, job_id, 0),
             origin=origin_of(request),
             body=body,
             fate=fate.fault if fate else "",
@@ -89,6 +92,7 @@ class MingyanService:
         job = self._truth.job("mingyan", "submit", request.path_params["job_id"])
         if job is None:
             raise Refused("404", "the task does not exist")
+        self._truth.count_query(job)
         answer = _facts(job) | {"status": WORDS[job.state]}
         odd = self._faults.take("mingyan", "query", {"unknown_word"})
         if odd:

@@ -17,10 +17,11 @@ from infra.sandbox.guesses import echoed_inputs
 from infra.sandbox.records import Job, Notice
 from infra.sandbox.renders import Workshop
 from infra.sandbox.signing import origin_of
+from infra.sandbox.timing import lasting
 from infra.sandbox.topview.catalogues import Catalogues
 from infra.sandbox.topview.envelope import NO_CREDIT, NOT_FOUND, flag, needed_text, read_body, success
 from infra.sandbox.topview.order import Body, Order, notice_address, read_order
-from infra.sandbox.topview.pricing import expected_price
+from infra.sandbox.topview.pricing import expected_seconds, price
 from infra.sandbox.topview.stock import PUBLIC_AVATARS
 from infra.sandbox.topview.uploads import PICTURES, SOUNDS, Uploads
 from infra.sandbox.truth import Truth
@@ -74,14 +75,15 @@ class Tasks:
     async def submit(self, request: Request) -> Response:
         """Accept a Video Avatar task and set its price aside."""
         body = await read_body(request)
-        order = read_order(body, PUBLIC_AVATARS.keys(), self._catalogues.private_avatars().keys())
+        order = read_order(body, PUBLIC_AVATARS.keys(), self._catalogues.private_ids())
         files = self._files(order)
         recording = self._uploads.bucket.path(self._truth.uploads[order.audio_file]) if order.audio_file else None
-        expected = await asyncio.to_thread(expected_price, order, recording)
+        seconds = await asyncio.to_thread(expected_seconds, order, recording)
+        expected = price(order.mode, seconds)
         # From here to the saved job nothing else runs, so credits cannot be spent twice.
         if expected > self._truth.remaining_credits("topview"):
             raise Refused(NO_CREDIT, "Not enough credit")
-        return self._accept("submit", request, body, files, expected)
+        return self._accept("submit", request, body, files, seconds=seconds, expected=expected)
 
     async def submit_avatar(self, request: Request) -> Response:
         """Accept the making of a private avatar, which costs nothing here."""
@@ -89,7 +91,7 @@ class Tasks:
         upload = self._uploads.stored("videoFileId", needed_text(body, "videoFileId"), _FILMS)
         notice_address(body, needed=False)
         files = {"videoFileId": {"id": upload.id, "size": upload.size, "sha256": upload.sha256}}
-        return self._accept("avatar_submit", request, body, files, Decimal(0))
+        return self._accept("avatar_submit", request, body, files, seconds=0, expected=Decimal(0))
 
     async def query(self, request: Request) -> Response:
         """How a Video Avatar task is."""
@@ -109,6 +111,7 @@ class Tasks:
         job = self._truth.job("topview", call, needed_text(request.query_params, "taskId"))
         if job is None:
             raise Refused(NOT_FOUND, "The task does not exist")
+        self._truth.count_query(job)
         return job
 
     def _odd(self, call: str, answer: dict[str, Any]) -> dict[str, Any]:
@@ -129,16 +132,19 @@ class Tasks:
         }
         return {field: {"id": u.id, "size": u.size, "sha256": u.sha256} for field, u in uploads.items()}
 
-    def _accept(self, call: Call, request: Request, body: Body, files: dict[str, Any], expected: Decimal) -> Response:
+    def _accept(
+        self, call: Call, request: Request, body: Body, files: dict[str, Any], *, seconds: float, expected: Decimal
+    ) -> Response:
         fate = self._faults.take("topview", call, ON_SUBMIT)
         now = time.time()
         url = body.get("noticeUrl")
+        job_id = uuid.uuid4().hex
         job = Job(
-            id=uuid.uuid4().hex,
+            id=job_id,
             vendor="topview",
             call=call,
             at=now,
-            due=now + self._truth.knobs.render_seconds,
+            due=now + lasting(self._truth.knobs, job_id, seconds),
             origin=origin_of(request),
             body=body,
             files=files,

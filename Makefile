@@ -7,7 +7,7 @@ SANDBOX ?=
 # What the tests use is theirs alone: no setting of a person's shell leaks in.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test chaos lint format bench lock clean
+.PHONY: help demo up down test test-cluster chaos lint format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,7 +23,10 @@ down: $(VENV)/.run ## stop the studio
 	$(BIN)/studio down
 
 test: $(VENV)/.dev ## run the tests against real servers, processes killed for real
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not cluster"
+
+test-cluster: $(VENV)/.dev ## run the cluster of infra/compose.yaml as plain processes: Redis, PostgreSQL, two servers, workers
+	$(BIN)/python -m pytest -m "cluster and not slow" --timeout 900
 
 chaos: $(VENV)/.dev ## run the slow tests: silent machines, very long videos
 	$(BIN)/python -m pytest -m slow --timeout 1800
@@ -42,7 +45,7 @@ bench: $(VENV)/.dev ## measure speed and memory, as ratios against plain code in
 	$(BIN)/python -m tests.bench
 
 lock: $(VENV)/.dev ## resolve the dependencies anew into the two hashed locks
-	$(BIN)/uv pip compile pyproject.toml --extra embedded --extra build --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra embedded --extra cluster --extra build --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements.txt
 	$(BIN)/uv pip compile pyproject.toml --extra dev --extra build --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-annotate --no-header -q -o requirements-dev.txt -c requirements.txt

@@ -1,6 +1,6 @@
 """The `studio` program. A command's module is imported when the command is used, so that help comes at once.
 
-A new command is one module with one function and one row in the table below.
+A new command is one module with one function, or with a group of them, and one row in the table below.
 """
 
 import importlib
@@ -20,6 +20,7 @@ COMMANDS = {
     "upload": ("deployments.cli.upload:upload", "Upload media to staging and print their addresses."),
     "open": ("deployments.cli.open:open_", "Print the links to the UI, a run and its video."),
     "render": ("deployments.cli.render:render", "Render one video and print where it is."),
+    "batch": ("deployments.cli.batch:batch", "Render every row of a spreadsheet, and look at it first."),
     "catalog": ("deployments.cli.catalog:catalog", "List the avatars, voices and captions of a provider."),
     "costs": ("deployments.cli.costs:costs", "Show what renders cost, by month and account, and what the caps leave."),
     "settle": ("deployments.cli.settle:settle", "Decide about renders of which nobody knows whether they are paid."),
@@ -46,9 +47,12 @@ class _LazyGroup(TyperGroup):
 
 
 def _load(name: str) -> Any:
-    module, _, function = COMMANDS[name][0].partition(":")
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(importlib.import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        return typer.main.get_command(found)
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(name)(getattr(importlib.import_module(module), function))
+    single.command(name)(found)
     return typer.main.get_command(single)
 
 

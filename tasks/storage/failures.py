@@ -20,6 +20,10 @@ class ObjectMissing(StorageError):
     """The object, or its bucket, does not exist."""
 
 
+class ObjectChanged(StorageError):
+    """The object is no longer the one that was looked at."""
+
+
 def _status(error: BaseException) -> int:
     """HTTP status of an error, 0 when it is none."""
     if isinstance(error, S3Error):

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import hashlib
 import itertools
 import logging
 from collections.abc import AsyncIterator, Mapping
@@ -17,13 +16,13 @@ from tasks.errors import StorageError
 from tasks.partial import partial_file
 from tasks.storage.calls import Calls
 from tasks.storage.client import S3Client, Written, make_pool
+from tasks.storage.conditional import ConditionalWrites
 from tasks.storage.facts import FetchedObject, ObjectFacts, download_headers, facts_of, object_headers
 from tasks.storage.failures import ObjectMissing, code_of, is_lost_upload, is_unsupported
 from tasks.storage.reading import read_object
-from tasks.storage.upload import FileUpload, md5_header
+from tasks.storage.upload import FileUpload
 
 LISTED_AT_ONCE = 1000
-_CONDITION_PROBE = ".studio/honours-if-none-match"
 
 log = logging.getLogger("studio.storage")
 
@@ -66,7 +65,7 @@ class ObjectStore:
         public = urlsplit(self.public_address)
         # A link is signed for one host and cannot be rewritten afterwards; this client never connects.
         self._signer = S3Client(public.netloc, access_key, secret_key, secure=public.scheme == "https", region=region)
-        self._conditional: set[str] = set()
+        self._conditional = ConditionalWrites(self._client, self._calls)
 
     async def ensure_bucket(self, bucket: str, *, versioned: bool = False, expire_days: int | None = None) -> None:
         """Make a bucket with versioning or expiry, or bring an existing one to that state.
@@ -177,34 +176,23 @@ class ObjectStore:
         Raises:
             StorageError: also when the store ignores the condition; nothing is written to the key then.
         """
-        where = _where(bucket, key)
-        if bucket not in self._conditional:
-            await self._put_conditionally(bucket, _CONDITION_PROBE, b"")
-            if await self._put_conditionally(bucket, _CONDITION_PROBE, b""):
-                raise StorageError(
-                    f"cannot claim {where}: the object store at {self.endpoint} ignores If-None-Match.",
-                    fix="Use a store with conditional writes, such as SeaweedFS, MinIO or AWS.",
-                )
-            self._conditional.add(bucket)
-        return await self._put_conditionally(bucket, key, body)
+        return await self._conditional.put_if_absent(bucket, key, body)
 
-    async def _put_conditionally(self, bucket: str, key: str, body: bytes) -> bool:
-        digest = hashlib.md5(body, usedforsecurity=False)
-        headers = {"If-None-Match": "*", "Content-MD5": md5_header(digest.digest())}
-        attempts = itertools.count(1)
+    async def copy(
+        self, bucket: str, key: str, to_key: str, *, etag: str, metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Copy an object of up to 5 GiB within its bucket, inside the store, while it has this ETag.
 
-        def put() -> bool:
-            attempt = next(attempts)
-            try:
-                self._client.put(bucket, key, body, dict(headers))
-            except S3Error as error:
-                if error.code != "PreconditionFailed":
-                    raise
-                there = self._client.written(bucket, key) if attempt > 1 else None
-                return there is not None and there.etag == digest.hexdigest()
-            return True
+        The copy keeps the content type and gets the metadata that is given here instead of its own.
 
-        return await self._calls.run("claim", _where(bucket, key), put)
+        Raises:
+            ObjectChanged: the object has another ETag now; nothing is copied.
+        """
+        found = await self.head(bucket, key)
+        if found is None:
+            raise ObjectMissing(f"{_where(bucket, key)} does not exist.", fix="Check its name.")
+        headers = object_headers(found.content_type or "application/octet-stream", metadata)
+        await self._conditional.copy_if_same(bucket, key, to_key, etag, headers)
 
     async def get_bytes(self, bucket: str, key: str, *, limit: int) -> bytes:
         """Read a small object.

@@ -22,7 +22,7 @@ from urllib3.response import HTTPResponse
 
 from tasks.blocks import S3Storage, load_store
 from tasks.errors import StorageError, StudioUnavailable
-from tasks.storage import ObjectMissing, ObjectStore
+from tasks.storage import ObjectChanged, ObjectMissing, ObjectStore
 from tasks.storage.client import S3Client
 from tasks.storage.upload import PART_BYTES, part_size
 from tests.servers.juicefs import JuiceServer
@@ -186,6 +186,34 @@ async def test_changed_bytes_are_refused_by_the_server(server: ObjectServer, sto
         client.put("archive", "wrong", b"not empty", dict(wrong))
 
     assert await store.head("archive", "wrong") is None
+
+
+async def test_a_copy_is_the_same_object_under_another_name(store: ObjectStore) -> None:
+    """Bytes and content type are the source's, metadata the copy's own; odd keys are copied like others."""
+    key = "copies/sp ace+主 100%?.csv"
+    source = await store.put_bytes("archive", key, b"rows", content_type="text/csv", metadata={"old": "x"})
+
+    for _ in range(2):
+        await store.copy("archive", key, f"copied/{key}", etag=source.etag, metadata={"drop": "Ünï"})
+    copy = await store.head("archive", f"copied/{key}")
+
+    assert copy is not None
+    assert (copy.size, copy.content_type, copy.metadata) == (4, "text/csv", {"drop": "Ünï"})
+    assert await store.get_bytes("archive", f"copied/{key}", limit=4) == b"rows"
+    assert await store.get_bytes("archive", key, limit=4) == b"rows"
+
+
+async def test_an_object_that_has_changed_is_not_copied(store: ObjectStore) -> None:
+    """What was looked at is copied, or nothing is."""
+    seen = await store.put_bytes("archive", "changing", b"first")
+    await store.put_bytes("archive", "changing", b"second")
+
+    with pytest.raises(ObjectChanged, match="s3://archive/changing was replaced"):
+        await store.copy("archive", "changing", "changed/copy", etag=seen.etag)
+    with pytest.raises(ObjectMissing):
+        await store.copy("archive", "nowhere", "changed/copy", etag=seen.etag)
+
+    assert await store.head("archive", "changed/copy") is None
 
 
 async def test_stream_from_an_offset(store: ObjectStore) -> None:

@@ -29,20 +29,33 @@ class StudioApi:
         response.raise_for_status()
         return response.json()
 
-    def deployment(self) -> dict[str, Any]:
-        """The deployment of one video."""
-        return self.call("/deployments/name/render-video/studio")
+    def deployment(self, flow: str = "render-video") -> dict[str, Any]:
+        """The deployment of a flow."""
+        return self.call(f"/deployments/name/{flow}/studio")
 
     def start(self, request: dict[str, Any]) -> str:
-        """Start a run as the UI's form does and return its id."""
+        """Start the render of one video as the UI's form does and return the run's id."""
+        return self.start_flow("render-video", {"request": request})
+
+    def start_batch(self, batch: dict[str, Any]) -> str:
+        """Start a batch as the UI's form does and return the run's id."""
+        return self.start_flow("render-batch", {"batch": batch})
+
+    def start_flow(self, flow: str, parameters: dict[str, Any]) -> str:
+        """Start a run of a flow's deployment as the UI's form does and return its id."""
+        deployment = self.deployment(flow)
         body = {
             "name": "from-the-form",
-            "parameters": {"request": request},
+            "parameters": parameters,
             "state": {"type": "SCHEDULED", "message": "", "state_details": {}},
-            "enforce_parameter_schema": self.deployment()["enforce_parameter_schema"],
+            "enforce_parameter_schema": deployment["enforce_parameter_schema"],
             "job_variables": {},
         }
-        return self.call(f"/deployments/{self.deployment()['id']}/create_flow_run", body)["id"]
+        return self.call(f"/deployments/{deployment['id']}/create_flow_run", body)["id"]
+
+    def cancel(self, run_id: str) -> None:
+        """Cancel a run as the UI's button does."""
+        self.call(f"/flow_runs/{run_id}/set_state", {"state": {"type": "CANCELLING"}, "force": False})
 
     def run(self, run_id: str) -> dict[str, Any]:
         """The run as it is now."""

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from deployments.register import PREFECT_FILE, deployment_name, read_definitions
+from flows.pick_up_inbox import pick_up_inbox
 from flows.reconcile import reconcile
+from tasks.batch.naming import read_batch
 from tasks.request import read_request
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "deployments.txt"
@@ -55,7 +57,9 @@ def test_scheduled_requests_are_good() -> None:
     """What a schedule would send is what the form of its deployment accepts."""
     checks = {
         "render-video/studio": lambda parameters: read_request(parameters["request"]),
+        "render-batch/studio": lambda parameters: read_batch(parameters["batch"]),
         "reconcile/studio": reconcile.validate_parameters,
+        "pick-up-inbox/studio": pick_up_inbox.validate_parameters,
     }
     for deployment in read_definitions()["deployments"]:
         for schedule in deployment["schedules"]:
@@ -69,4 +73,4 @@ def test_restartable_is_what_the_automation_restarts() -> None:
     tag = crashed["trigger"]["match_related"]["prefect.resource.id"].removeprefix("prefect.tag.")
 
     restarted = {deployment_name(found) for found in definitions["deployments"] if tag in found["tags"]}
-    assert restarted == {"render-video/studio"}
+    assert restarted == {"render-video/studio", "render-batch/studio", "render-shard/studio"}

@@ -62,18 +62,19 @@ class StudioWorker(ProcessWorker):
         return True
 
 
-async def work(pool: str, name: str | None, *, alone: bool) -> None:
+async def work(pool: str, name: str | None, *, alone: bool, limit: int | None = None) -> None:
     """Serve a work pool until the process is told to stop.
 
     Args:
         pool: the work pool.
         name: of this worker in the UI.
         alone: no other worker serves the pool, so a run that is about to start is one that a dead worker left.
+        limit: most runs at once; without it the first worker that looks takes all, and others stay idle.
     """
     if alone:
         async with get_client() as client:
             await settle_interrupted(client, await interrupted_runs(client, pool, [StateType.PENDING]))
-    worker = StudioWorker(work_pool_name=pool, name=name, create_pool_if_not_found=False)
+    worker = StudioWorker(work_pool_name=pool, name=name, create_pool_if_not_found=False, limit=limit)
     await worker.start(with_healthcheck=False)
 
 
@@ -83,10 +84,11 @@ def main() -> None:
     parser.add_argument("--pool", default="studio", help="work pool to serve")
     parser.add_argument("--name", default=None, help="name of this worker in the UI")
     parser.add_argument("--alone", action="store_true", help="no other worker serves this pool")
+    parser.add_argument("--limit", type=int, default=None, help="most runs at once")
     arguments = parser.parse_args()
     # The first signal ends the worker politely, a second one at once.
     setup_signal_handlers_worker(os.getpid(), "the studio's worker", print)
-    asyncio.run(work(arguments.pool, arguments.name, alone=arguments.alone))
+    asyncio.run(work(arguments.pool, arguments.name, alone=arguments.alone, limit=arguments.limit))
 
 
 if __name__ == "__main__":

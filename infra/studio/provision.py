@@ -48,7 +48,7 @@ async def provision(config: StudioConfig) -> None:
             await save_sandbox_blocks(config)
             _tell("sandbox-blocks")
         async with get_client() as client:
-            await _work_pool(client)
+            await make_work_pool(client)
             await _keep_accounts_apart(config, client)
             cut_off = await interrupted_runs(client, WORK_POOL)
             # From here on the worker may start; runs that it takes are not among those.
@@ -96,7 +96,8 @@ async def _keep_accounts_apart(config: StudioConfig, client: PrefectClient) -> N
     note.write_text(f"{now}\n", encoding="utf-8")
 
 
-async def _work_pool(client: PrefectClient) -> None:
+async def make_work_pool(client: PrefectClient) -> None:
+    """Make the work pool, unless it is there."""
     template = ProcessWorker.get_default_base_job_template()
     # A pool that is there keeps what a person changed in it, such as its concurrency limit.
     with contextlib.suppress(ObjectAlreadyExists):

@@ -1,0 +1,1 @@
+"""The studio on several processes or machines: what infra/compose.yaml starts, and a launcher that needs no Docker."""

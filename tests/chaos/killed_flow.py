@@ -26,7 +26,6 @@ from tests.chaos.kill_points import KillPoint, arm, tell
 
 # Loaded where they are first needed by a flow; here all children share them.
 for _module in (
-    "aiosqlite",
     "fastapi",
     "prefect.flow_engine",
     "prefect.task_engine",

@@ -33,7 +33,13 @@ class Call:
     answer: Any
 
 
-def in_child(function: str, *, environment: Mapping[str, str] | None = None, **arguments: Any) -> Call:
+def in_child(
+    function: str,
+    *,
+    environment: Mapping[str, str] | None = None,
+    within_seconds: float = CALL_SECONDS,
+    **arguments: Any,
+) -> Call:
     """Call ``module:function`` in a process of its own; arguments and answer go as JSON.
 
     Raises:
@@ -47,7 +53,7 @@ def in_child(function: str, *, environment: Mapping[str, str] | None = None, **a
         input=json.dumps(arguments),
         capture_output=True,
         text=True,
-        timeout=CALL_SECONDS,
+        timeout=within_seconds,
         check=False,
     )
     if done.returncode:

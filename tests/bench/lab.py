@@ -11,6 +11,7 @@ from typing import Self
 
 from infra.presenter import PRESENTER
 from infra.studio.state import read_state
+from tests.bench.batch_studio import BatchStudio, batch_studio
 from tests.bench.media import write_speech
 from tests.e2e.api import StudioApi
 from tests.studio_fixture import studio_in
@@ -49,6 +50,11 @@ class Lab:
         api = StudioApi(self._stack.enter_context(studio_in(self.folder / "studio")))
         asyncio.run(api.store().put_bytes("staging", "bench/presenter.png", PRESENTER.read_bytes()))
         return api
+
+    @cached_property
+    def vendors(self) -> BatchStudio:
+        """A running studio whose paid providers are the sandbox, which hands out ready clips."""
+        return self._stack.enter_context(batch_studio(self.folder / "vendors"))
 
     def start_seconds(self) -> float:
         """How long the start of this studio took."""

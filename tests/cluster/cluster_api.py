@@ -47,16 +47,20 @@ class ClusterApi:
 
     def start(self, script: str) -> str:
         """Ask for one video with this script, as the UI's form does; returns the run's id."""
-        deployment = self.call("/deployments/name/render-video/studio")
         request = {
             "title": "From the cluster",
             "provider": "topview",
             "avatar": {"kind": "portrait", "image": "s3://staging/good/presenter.png"},
             "speech": {"kind": "script", "text": script, "voice": "v-en-ada"},
         }
+        return self.start_flow("render-video", script, {"request": request})
+
+    def start_flow(self, flow: str, name: str, parameters: dict[str, Any]) -> str:
+        """Start a run of a flow's deployment; returns its id."""
+        deployment = self.call(f"/deployments/name/{flow}/studio")
         body = {
-            "name": script,
-            "parameters": {"request": request},
+            "name": name,
+            "parameters": parameters,
             "state": {"type": "SCHEDULED", "message": "", "state_details": {}},
             "enforce_parameter_schema": deployment["enforce_parameter_schema"],
         }

@@ -120,6 +120,36 @@ def test_database_that_goes_away_loses_nothing(api: ClusterApi) -> None:
     assert len(api.jobs()) == before + 4
 
 
+def test_batch_is_shared_by_the_workers_and_survives_one_of_them(api: ClusterApi) -> None:
+    """Four shards on two workers, one of which is killed in the middle: every row has its video, paid for once."""
+    set_render_seconds(api, 8)
+    before = len(api.jobs())
+    batch = {
+        "name": "Shared",
+        "shard_size": 6,
+        "rows": [{"name": f"guest {number}"} for number in range(24)],
+        "defaults": {
+            "provider": "topview",
+            "avatar": {"image": "s3://staging/good/presenter.png"},
+            "speech": {"text": "Welcome, {{name}}.", "voice": "v-en-ada"},
+        },
+    }
+    run_id = api.start_flow("render-batch", "Shared", {"batch": batch})
+    api.wait_for_jobs(before + 8)
+    shards = api.call("/flow_runs/filter", {"flows": {"name": {"any_": ["render-shard"]}}})
+    api.started += [shard["id"] for shard in shards]
+    workers = api.wait_for_workers([shard["id"] for shard in shards if shard["state"]["type"] == "RUNNING"])
+
+    victim = next(iter(workers.values()))
+    api.cluster.kill("worker", victim)
+    api.cluster.start("worker", victim)
+
+    completed(api, run_id, 600)
+    assert len(api.jobs()) == before + 24
+    rows = [row for row in api.ledger_rows() if row["state"] == "archived"]
+    assert len(rows) == before + 24
+
+
 def test_server_that_dies_is_replaced_by_the_other(api: ClusterApi) -> None:
     """A replica is killed under running renders: they go on, and new ones begin, with the one that is left."""
     set_render_seconds(api, 10)
@@ -138,7 +168,7 @@ def test_nothing_was_paid_twice_and_the_books_agree(api: ClusterApi) -> None:
     """Through all of the above: one submission per video, the ledger and the sandbox name the same jobs."""
     rows = api.ledger_rows()
 
-    assert Counter(row["state"] for row in rows) == {"archived": len(api.started)}
+    assert Counter(row["state"] for row in rows) == {"archived": len(api.jobs())}
     assert max(Counter(row["render_key"] for row in rows).values()) == 1
     assert sorted(row["job_id"] for row in rows) == sorted(api.jobs())
 

@@ -37,7 +37,7 @@ async def render_shard(shard: ShardRequest = NOTHING) -> State[Any]:
     try:
         order = read_shard_order(shard)
         with heed_sigterm() as stopping, scratch_folder() as folder:
-            files = await bring_rows(order.batch_id, order.shards, folder)
+            files = await bring_rows(order, folder)
             counts = await work_on(order, files, folder, stopping)
             if await stopping.is_cancelled():
                 return await cancelled(order)

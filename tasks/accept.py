@@ -30,7 +30,13 @@ log = logging.getLogger("studio.accept")
 
 
 async def submit_to_first(
-    plans: Sequence[RenderPlan], request: RenderRequest, media: MediaSet, delivery: Delivery, owner: str
+    plans: Sequence[RenderPlan],
+    request: RenderRequest,
+    media: MediaSet,
+    delivery: Delivery,
+    owner: str,
+    *,
+    patience_seconds: float | None = None,
 ) -> Entry:
     """Have the render accepted by the first plan's provider that takes it.
 
@@ -40,6 +46,7 @@ async def submit_to_first(
         media: the media, here on this machine.
         delivery: how the video will be handed out.
         owner: id of the flow run.
+        patience_seconds: how long the last one is offered it while it does not accept; None takes the setting.
 
     Returns:
         The ledger entry of the accepted submission.
@@ -61,7 +68,8 @@ async def submit_to_first(
             continue
         has_next = number < len(ordered)
         try:
-            return await _accept(plan, media, delivery, owner, FALLBACK_PATIENCE_SECONDS if has_next else None)
+            patience = FALLBACK_PATIENCE_SECONDS if has_next else patience_seconds
+            return await _accept(plan, media, delivery, owner, patience)
         except _NOT_ACCEPTED as error:
             last = error
             if not has_next:

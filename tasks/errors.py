@@ -47,7 +47,16 @@ class RequestRefused(StudioError):
 
 
 class MediaRefused(RequestRefused):
-    """A media file is missing, unreachable, too large, or not what its field needs."""
+    """A media file is missing, unreachable, too large, or not what its field needs.
+
+    Args:
+        problems: what is wrong.
+        passing: the same request may work a moment later: a server that was asked for the file was away.
+    """
+
+    def __init__(self, problems: Sequence[Problem], *, passing: bool = False) -> None:
+        super().__init__(problems)
+        self.passing = passing
 
 
 class ProviderError(StudioError):

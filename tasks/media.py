@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,18 +45,24 @@ async def fetch_media(request: RenderRequest, folder: Path) -> dict[MediaRole, P
     outcomes = await asyncio.gather(
         *(bring_media(item, folder / f"{item.role}.media") for item in wanted), return_exceptions=True
     )
-    problems: list[Problem] = []
+    refusals: list[MediaRefused] = []
     found: dict[MediaRole, ProbedMedia] = {}
     for outcome in outcomes:
         if isinstance(outcome, MediaRefused):
-            problems += outcome.problems
+            refusals.append(outcome)
         elif isinstance(outcome, BaseException):
             raise outcome
         else:
             found[outcome.role] = outcome
-    if problems:
-        raise MediaRefused(problems)
+    if refusals:
+        raise refused_together(refusals)
     return found
+
+
+def refused_together(refusals: Sequence[MediaRefused]) -> MediaRefused:
+    """All refusals of one request as one; it passes only if each of them does."""
+    problems = [problem for refusal in refusals for problem in refusal.problems]
+    return MediaRefused(problems, passing=all(refusal.passing for refusal in refusals))
 
 
 def wanted_media(request: RenderRequest) -> list[WantedMedia]:
@@ -115,8 +122,8 @@ async def _bring_link(item: WantedMedia, path: Path, settings: StudioSettings) -
     try:
         await fetch_public(item.reference, path, rules=rules, deadline=settings.fetch_timeout_seconds)
     except FetchRefused as error:
-        raise _refused(item, error.message, error.fix) from error
+        raise _refused(item, error.message, error.fix, passing=error.passing) from error
 
 
-def _refused(item: WantedMedia, wrong: str, fix: str) -> MediaRefused:
-    return MediaRefused([Problem(item.field, wrong, fix)])
+def _refused(item: WantedMedia, wrong: str, fix: str, *, passing: bool = False) -> MediaRefused:
+    return MediaRefused([Problem(item.field, wrong, fix)], passing=passing)

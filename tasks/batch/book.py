@@ -5,6 +5,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from tasks.errors import StudioError
 from tasks.ledger.batch_models import BatchRow, RowState
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Book:
         self._ledger = ledger
         self._batch_id = batch_id
         self._states: dict[int, RowState] = {}
+        self._rendering: dict[int, BatchRow] = {}
         self._unwritten: dict[int, BatchRow] = {}
 
     def note(self, row: BatchRow) -> None:
@@ -37,12 +39,28 @@ class Book:
         self.counts[row.state] += 1
         self._states[row.number] = row.state
         self._unwritten[row.number] = row
+        if row.state is RowState.RENDERING:
+            self._rendering[row.number] = row
+        else:
+            self._rendering.pop(row.number, None)
+
+    def rendering(self, number: int) -> BatchRow | None:
+        """What is known of a row that is being rendered."""
+        return self._rendering.get(number)
+
+    async def announce(self, row: BatchRow) -> None:
+        """Note a row and write it at once."""
+        self.note(row)
+        await self.flush()
 
     async def keep(self) -> None:
-        """Write what is new again and again, until cancelled; a ledger that stays away ends the batch."""
+        """Write what is new again and again, until cancelled; what an outage hinders is written after it."""
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
-            await self.flush()
+            try:
+                await self.flush()
+            except StudioError as error:
+                log.warning("outcomes not written yet rows=%d error=%s", len(self._unwritten), error)
 
     async def flush(self) -> None:
         """Write what is new."""

@@ -21,10 +21,10 @@ from tasks.batch.intake import Beginner, Begun
 from tasks.batch.row_file import RowFile
 from tasks.batch.stopping import GRACE_SECONDS, Stopping
 from tasks.batch.task_runs import TaskRuns
-from tasks.batch.verdicts import may_try_again, verdict_of
+from tasks.batch.verdicts import Verdict, may_try_again, verdict_of
 from tasks.http import patiently
 from tasks.ledger import Entry, State
-from tasks.ledger.batch_models import HAS_VIDEO, BatchRow, RowState
+from tasks.ledger.batch_models import HAS_VIDEO, BatchRow
 from tasks.polling import Ending, PollScheduler, open_scheduler
 from tasks.registry import provider_of
 from tasks.settings import get_settings
@@ -37,6 +37,11 @@ WORKERS = 12
 """Rows that are begun at the same time: fetched, planned, uploaded, submitted."""
 AGAIN_SECONDS = 90
 """How long a row is tried again while the studio's own servers are away."""
+
+LATE_SECONDS = 120
+"""After its deadline a run is cut off; what it was doing is finished by the next one."""
+CUT_OFF_SECONDS = 5.0
+REFOLLOW_SECONDS = 5.0
 
 log = logging.getLogger("studio.batch")
 
@@ -88,12 +93,13 @@ class Engine:
         self._finisher = Finisher(ledger, rows, folder, owner=orders.run_id)
         self._slots = asyncio.Semaphore(orders.in_flight)
         self._queue: asyncio.Queue[int] = asyncio.Queue(maxsize=WORKERS)
-        self._schedulers: dict[tuple[str, str], PollScheduler] = {}
+        self._schedulers: dict[tuple[str, str, str], PollScheduler] = {}
+        self._beginning = asyncio.Semaphore(WORKERS)
         self._stack = AsyncExitStack()
         self._finishing: set[asyncio.Task[None]] = set()
         self._waiting: dict[UUID, int] = {}
         self._open = 0
-        self._is_fed = False
+        self._is_fed = self._is_ending = False
         self._over = asyncio.Event()
 
     async def run(self, numbers: Iterable[int]) -> None:
@@ -108,12 +114,16 @@ class Engine:
                     await self._end(helpers)
 
     async def _until_over(self, helpers: list[asyncio.Task[None]]) -> None:
-        """Wait for the end; a helper that breaks ends the batch with its error."""
+        """Wait for the end; a helper that breaks ends the batch with its error, and the deadline in any case."""
+        feeder, *workers = helpers
         ends = [asyncio.create_task(event.wait()) for event in (self._over, self._stopping.asked)]
+        # The feeder ends first when all is well.
+        broken = asyncio.create_task(_until_broken(feeder))
         try:
-            await asyncio.wait([*ends, *helpers[1:]], return_when=asyncio.FIRST_COMPLETED)
+            timeout = max(0.0, self._orders.until - time.monotonic()) + LATE_SECONDS
+            await asyncio.wait([*ends, *workers, broken], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for end in ends:
+            for end in (*ends, broken):
                 end.cancel()
         for helper in helpers:
             if helper.done() and not helper.cancelled():
@@ -121,6 +131,7 @@ class Engine:
 
     async def _end(self, helpers: list[asyncio.Task[None]]) -> None:
         """Begin nothing more, let what has begun come to a good end for a while, then cut it off."""
+        self._is_ending = True
         helpers[0].cancel()
         # What is still rendering is not followed any further.
         self._waiting.clear()
@@ -133,7 +144,7 @@ class Engine:
             await asyncio.wait(busy, timeout=GRACE_SECONDS)
         for task in busy:
             task.cancel()
-        await asyncio.gather(*helpers, *self._finishing, return_exceptions=True)
+        await asyncio.wait([*helpers, *busy], timeout=CUT_OFF_SECONDS)
 
     async def _feed(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -154,13 +165,14 @@ class Engine:
             await self._begin_judged(number)
 
     async def _begin_judged(self, number: int) -> None:
-        await self._judged(number, self._begin, number, accepted=False)
+        async with self._beginning:
+            await self._judged(number, self._begin, number, accepted=False)
 
     async def _begin(self, number: int) -> None:
         begun = await self._beginner.begin(number)
         if isinstance(begun, Begun):
             self._book.note(begun.row)
-            await self._follow(number, begun.entry)
+            await self._judged(number, self._follow, number, begun.entry, accepted=True)
         elif begun is not None:
             self._close(begun)
 
@@ -169,7 +181,7 @@ class Engine:
         try:
             await patiently(may_try_again, seconds=AGAIN_SECONDS, first=2)(work, *args)
         except Exception as error:  # noqa: BLE001 - judged, row by row
-            self._close(self._row(number, *verdict_of(error, number, accepted=accepted)))
+            self._close(self._without_video(number, verdict_of(error, number, accepted=accepted)))
 
     async def _follow(self, number: int, entry: Entry) -> None:
         """Wait for a render without holding anything but a few bytes; other states are finished at once."""
@@ -182,7 +194,7 @@ class Engine:
         scheduler.follow(entry, owner=self._orders.run_id, deadline_seconds=left, tell=self._tell)
 
     async def _scheduler_of(self, entry: Entry) -> PollScheduler:
-        key = (entry.provider, entry.endpoint)
+        key = (entry.provider, entry.account, entry.endpoint)
         if key not in self._schedulers:
             provider = await provider_of(entry)
             scheduler = await self._stack.enter_async_context(open_scheduler(self._ledger, provider))
@@ -198,6 +210,9 @@ class Engine:
         self._go_on(self._judged(number, self._finish, number, ending, accepted=True))
 
     def _go_on(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._is_ending:
+            work.close()
+            return
         task = asyncio.create_task(work)
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
@@ -205,6 +220,9 @@ class Engine:
     async def _finish(self, number: int, ending: Ending) -> None:
         finished = await self._finisher.finish(number, ending)
         if isinstance(finished, Entry):
+            if ending.kind == "refused":
+                # Whatever broke the scheduler is given a moment, so that it does not break it again at once.
+                await asyncio.sleep(REFOLLOW_SECONDS)
             await self._follow(number, finished)
         elif finished is None:
             # Nothing of it is under way any more, so it is begun anew.
@@ -212,17 +230,17 @@ class Engine:
         else:
             self._close(finished)
 
-    def _row(self, number: int, state: RowState, reason: str, fix: str) -> BatchRow:
-        title = self._rows.request(number).title
-        return BatchRow(
-            number=number,
-            run_id=self._orders.run_id,
-            state=state,
-            title=title,
-            reason=reason,
-            fix=fix,
-            updated_at=datetime.now(UTC),
-        )
+    def _without_video(self, number: int, verdict: Verdict) -> BatchRow:
+        """The outcome of a row that has no video; what is known of its render stays."""
+        news = {**verdict._asdict(), "updated_at": datetime.now(UTC)}
+        if known := self._book.rendering(number):
+            return known.model_copy(update=news)
+        try:
+            title = self._rows.request(number).title
+        except ValueError as error:
+            log.warning("row cannot be read row=%d error=%s", number, error)
+            title = ""
+        return BatchRow(number=number, run_id=self._orders.run_id, title=title, **news)
 
     def _close(self, row: BatchRow) -> None:
         """A row has its outcome; rows that waited for the same render come next."""
@@ -235,9 +253,16 @@ class Engine:
                 self._go_on(self._begin_judged(number))
             else:
                 # The same render would fail in the same way, and might cost money again.
-                self._close(self._row(number, row.state, row.reason, row.fix))
+                self._close(self._without_video(number, Verdict(row.state, row.reason, row.fix)))
         self._look_for_the_end()
 
     def _look_for_the_end(self) -> None:
         if self._is_fed and self._open == 0:
             self._over.set()
+
+
+async def _until_broken(feeder: asyncio.Task[None]) -> None:
+    """End only if the feeder breaks."""
+    await asyncio.wait([feeder])
+    if feeder.cancelled() or feeder.exception() is None:
+        await asyncio.Event().wait()

@@ -1,6 +1,7 @@
 """The second half of a row: from the end of its render to the video in the archive."""
 
 import asyncio
+import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 from tasks.batch.outcomes import row_of_video
 from tasks.batch.row_file import RowFile
 from tasks.delivery import Delivery
-from tasks.errors import JobUnknown, StillRunning
+from tasks.errors import JobUnknown, ProviderRejected, StillRunning
 from tasks.followers import after_archiving
 from tasks.handout import hand_out
 from tasks.ledger import Entry, State
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 AT_ONCE = 4
 """Videos that are brought, checked and labelled at the same time; each is decoded several times over."""
+
+log = logging.getLogger("studio.batch")
 
 
 class Finisher:
@@ -57,8 +60,14 @@ class Finisher:
             return await self._archive(number, entry, result)
         if isinstance(ending.error, JobUnknown):
             raise await denied(self._ledger, entry, ending.error, self._owner)
-        if ending.kind == "moved":
+        if ending.kind == "moved" or entry.state is not State.SUBMITTED:
             return await self._after_others(number, entry)
+        if ending.error is not None and not isinstance(ending.error, ProviderRejected):
+            # The scheduler broke, which says nothing about the render.
+            log.warning("followed again row=%d error=%r", number, ending.error)
+            return entry
+        # Whoever comes next need not wait for this run.
+        await self._ledger.let_go(entry.id, self._owner)
         if ending.error is not None:
             raise ending.error
         raise StillRunning(

@@ -12,7 +12,7 @@ from prefect.states import Cancelled
 
 from tasks.batch.naming import read_batch, read_shard_order
 from tasks.batch.request import ShardRequest
-from tasks.batch.shards import start_shard
+from tasks.batch.shards import cancel_shards_of, shard_request, start_shard
 from tasks.errors import RequestRefused
 from tasks.ledger.batch_models import Batch
 from tasks.ledger.opening import open_ledger
@@ -28,11 +28,12 @@ async def finish_after_batch(flow: Flow[..., Any], flow_run: FlowRun, state: Sta
         request = read_batch(flow_run.parameters.get("batch"))
     except RequestRefused:
         return
-    batch = await _batch_of(str(flow_run.id))
-    if batch is None or batch.rows > request.shard_size:
+    if await cancel_shards_of(str(flow_run.id)):
         return
-    order = ShardRequest(batch_id=batch.id, run_id=batch.run_id, on_cancel=request.on_cancel, hours=request.hours)
-    await _hand_over(order, flow_run.name, str(flow_run.id))
+    batch = await _batch_of(str(flow_run.id))
+    if batch is not None:
+        order = shard_request(batch, request, shard=1, of=1)
+        await _hand_over(order, flow_run.name, str(flow_run.id))
 
 
 async def finish_after_shard(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001 - hook of Prefect
@@ -50,6 +51,8 @@ async def cancelled(order: ShardRequest | None) -> State[Any]:
     """
     if order is None:
         return Cancelled(message="its parts were asked to end; each takes care of what was accepted for it")
+    if order.mode != "render":
+        return Cancelled(message="`reconcile` takes care of what is left")
     name, run_id = runtime.flow_run.get_name() or "a batch", runtime.flow_run.get_id() or ""
     await _hand_over(order, name, run_id)
     return Cancelled(message=f"nothing more is submitted; another run will {order.on_cancel} what was accepted")

@@ -105,6 +105,7 @@ class ShardRequest(Form):
     name: str = Field("", title="Name", description="Name of this run for people.")
     shard: int = Field(0, ge=0, title="Shard", description="Which part, from 1 on; 0 is all of them.")
     of: int = Field(1, ge=1, title="Shards", description="How many parts the batch has.")
+    shard_size: int = Field(2000, ge=1, title="Rows per shard", description="As the rows were divided.")
     mode: Literal["render", "finish", "drop"] = Field(
         "render",
         title="Mode",

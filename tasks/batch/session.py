@@ -1,14 +1,16 @@
 """One process working on rows: the engine with everything around it that keeps and shows what it does."""
 
 import asyncio
+import gc
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tasks.batch.admission import Admission
 from tasks.batch.book import Book
 from tasks.batch.engine import Engine, Orders
 from tasks.batch.intake import Beginner, Intake
@@ -42,41 +44,50 @@ async def work_on(order: ShardRequest, files: Sequence[Path], folder: Path, stop
         Rows by outcome, as this process saw them.
     """
     asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(THREADS, thread_name_prefix="batch"))
-    rows = RowFile(files)
-    async with open_ledger() as ledger:
-        beginner, numbers = await _beginner(ledger, order, rows, folder)
-        shown = TaskRuns(numbers, most=order.task_runs, share=1 / order.of)
-        book = Book(ledger, order.batch_id)
-        orders = Orders(order.run_id, in_flight=order.in_flight, until=time.monotonic() + order.hours * 3600)
-        engine = Engine(
-            ledger, orders, rows, beginner=beginner, book=book, shown=shown, folder=folder, stopping=stopping
-        )
-        async with _kept(book), _progress(len(numbers), book, is_shown=order.of == 1):
-            try:
-                await engine.run(numbers)
-            finally:
-                await shown.close()
-    rows.close()
+    # What was imported stays; looking through it again at every collection would stop everything for a while.
+    gc.freeze()
+    until = time.monotonic() + order.hours * 3600
+    with closing(RowFile(files)) as rows:
+        async with open_ledger() as ledger:
+            return await _work(ledger, order, rows, folder=folder, stopping=stopping, until=until)
+
+
+async def _work(
+    ledger: "Ledger", order: ShardRequest, rows: RowFile, *, folder: Path, stopping: Stopping, until: float
+) -> Counter[RowState]:
+    book = Book(ledger, order.batch_id)
+    admission = Admission(ledger, until=until, stopping=stopping)
+    beginner, numbers = await _beginner(ledger, order, rows, folder, admission=admission, book=book)
+    shown = TaskRuns(numbers, most=order.task_runs, share=1 / order.of)
+    orders = Orders(order.run_id, in_flight=order.in_flight, until=until)
+    engine = Engine(ledger, orders, rows, beginner=beginner, book=book, shown=shown, folder=folder, stopping=stopping)
+    async with _kept(book), _progress(len(numbers), book, is_shown=order.of == 1):
+        try:
+            await engine.run(numbers)
+        finally:
+            await shown.close()
     return book.counts
 
 
 async def _beginner(
-    ledger: "Ledger", order: ShardRequest, rows: RowFile, folder: Path
+    ledger: "Ledger", order: ShardRequest, rows: RowFile, folder: Path, *, admission: Admission, book: Book
 ) -> tuple[Beginner, Sequence[int]]:
     """How the rows are begun, and which."""
     if order.mode == "render":
-        return Intake(ledger, rows, folder, owner=order.run_id), rows.numbers
+        intake = Intake(rows, folder, owner=order.run_id, admission=admission, announce=book.announce)
+        return intake, rows.numbers
     here = set(rows.numbers)
-    accepted = [row for row in await rows_in(ledger, order, RowState.RENDERING) if row.number in here]
+    accepted = [row for row in await begun_rows(ledger, order) if row.number in here]
     numbers = [row.number for row in accepted]
     return AcceptedOnly(ledger, accepted, drop=order.mode == "drop", owner=order.run_id), numbers
 
 
-async def rows_in(ledger: "Ledger", order: ShardRequest, state: RowState) -> list[BatchRow]:
-    """All rows of the run of a batch that are in a state now."""
+async def begun_rows(ledger: "Ledger", order: ShardRequest) -> list[BatchRow]:
+    """All rows of the run of a batch that were begun and have no outcome that stays."""
+    states = {RowState.RENDERING, RowState.UNFINISHED}
     found: list[BatchRow] = []
     while chunk := await ledger.batch_rows(
-        order.batch_id, run_id=order.run_id, states={state}, after=found[-1].number if found else 0
+        order.batch_id, run_id=order.run_id, states=states, after=found[-1].number if found else 0
     ):
         found += chunk
     return found

@@ -2,15 +2,18 @@
 
 import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import MediaRefused
-from tasks.media import WantedMedia, bring_media, wanted_media
+from tasks.media import WantedMedia, bring_media, refused_together, wanted_media
 from tasks.models import RenderRequest
 from tasks.providers.base import MediaRole, ProbedMedia
+
+_Key = tuple[MediaRole, str]
 
 MOST_BYTES = 2 * 1024**3
 """Room on this machine for files that no row is using just now."""
@@ -28,7 +31,7 @@ class _Item:
 
 
 class MediaShelf:
-    """Files that rows share. What is refused is refused for every row that names it; an outage is not kept.
+    """Files that rows share. What is refused is refused for every row that names it; what may pass is not kept.
 
     Args:
         folder: where they are kept for the life of the run.
@@ -36,7 +39,9 @@ class MediaShelf:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._items: dict[tuple[MediaRole, str], _Item] = {}
+        self._items: dict[_Key, _Item] = {}
+        self._idle: OrderedDict[_Key, int] = OrderedDict()
+        """Bytes of the files that no row is using, idle for longest first."""
         self._count = 0
         self._idle_bytes = 0
 
@@ -58,7 +63,7 @@ class MediaShelf:
                 else:
                     media[wanted.role] = found
             if refusals:
-                raise MediaRefused([problem for refusal in refusals for problem in refusal.problems])
+                raise refused_together(refusals)
             yield media
 
     @asynccontextmanager
@@ -70,8 +75,8 @@ class MediaShelf:
             self._count += 1
             path = self._folder / f"shared-{self._count}.media"
             item = self._items[key] = _Item(asyncio.get_running_loop().create_future(), path)
-        elif item.users == 0:
-            self._idle_bytes -= _size(item)
+        else:
+            self._idle_bytes -= self._idle.pop(key, 0)
         item.users += 1
         try:
             if is_first:
@@ -80,16 +85,22 @@ class MediaShelf:
             yield await asyncio.shield(item.found)
         finally:
             item.users -= 1
-            if item.users == 0 and self._items.get(key) is item:
-                self._idle_bytes += _size(item)
+            if item.users == 0 and self._items.get(key) is item and (size := _size(item)):
+                self._idle[key] = size
+                self._idle_bytes += size
                 self._make_room()
 
-    async def _bring(self, key: tuple[MediaRole, str], item: _Item, wanted: WantedMedia) -> None:
+    async def _bring(self, key: _Key, item: _Item, wanted: WantedMedia) -> None:
         try:
             item.found.set_result(await bring_media(wanted, item.path))
         except MediaRefused as refused:
+            # What was fetched and then refused is a whole file.
+            item.path.unlink(missing_ok=True)
+            if refused.passing:
+                del self._items[key]
             item.found.set_result(refused)
         except BaseException as error:
+            item.path.unlink(missing_ok=True)
             del self._items[key]
             outage = error if isinstance(error, Exception) else RuntimeError("the row that fetched it was cancelled")
             item.found.set_exception(outage)
@@ -99,15 +110,13 @@ class MediaShelf:
 
     def _make_room(self) -> None:
         """Throw away what was idle longest, until the rest has room."""
-        for key, item in list(self._items.items()):
-            if self._idle_bytes <= MOST_BYTES:
-                return
-            if item.users == 0:
-                self._idle_bytes -= _size(item)
-                item.path.unlink(missing_ok=True)
-                del self._items[key]
+        while self._idle_bytes > MOST_BYTES:
+            key, size = self._idle.popitem(last=False)
+            self._idle_bytes -= size
+            self._items.pop(key).path.unlink(missing_ok=True)
 
 
 def _size(item: _Item) -> int:
+    """Bytes on the disk; a refusal has none."""
     found = item.found.result() if item.found.done() and not item.found.exception() else None
     return found.size if isinstance(found, ProbedMedia) else 0

@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from tasks.batch.manifest import HEAD_BYTES, Normalised, RowProblem, Rows, kind_of, normalise, read_list, read_rows
-from tasks.batch.request import BatchRequest
+from tasks.batch.request import BatchRequest, ShardRequest
 from tasks.blocks import load_store
 from tasks.errors import Problem, RequestRefused
 from tasks.ledger.batch_models import Batch, BatchRow, RowState
@@ -34,9 +34,9 @@ class Prepared(BaseModel):
     """Outcomes of the rows that cannot be rendered."""
 
 
-def rows_key(batch_id: str, shard: int) -> str:
-    """Where the rows of a shard are kept in the archive bucket."""
-    return f"batches/{batch_id}/rows-{shard:04d}.jsonl"
+def rows_key(batch_id: str, shard_size: int, shard: int) -> str:
+    """Where the rows of a shard are kept in the archive bucket; another division of the same batch is beside it."""
+    return f"batches/{batch_id}/rows/{shard_size}/{shard:04d}.jsonl"
 
 
 def report_prefix(batch_id: str, run_id: str) -> str:
@@ -63,7 +63,7 @@ async def prepare_batch(request: BatchRequest, folder: Path, run_id: str) -> Pre
     found = await asyncio.to_thread(normalise, rows, folder / "rows", request.shard_size, most_problems=most)
     _refuse_if_wrong(found, request)
     for number, path in enumerate(found.shards, start=1):
-        key = rows_key(found.batch_id, number)
+        key = rows_key(found.batch_id, request.shard_size, number)
         await store.put_file(store.archive_bucket, key, path, content_type="application/x-ndjson")
     skipped = _skipped(found.problems, run_id)
     now = datetime.now(UTC)
@@ -134,20 +134,23 @@ def _skipped(problems: list[RowProblem], run_id: str) -> list[BatchRow]:
 
 
 @step("bring the rows")
-async def bring_rows(batch_id: str, shards: list[int], folder: Path) -> list[Path]:
-    """The rows of some shards as files on this machine.
+async def bring_rows(order: ShardRequest, folder: Path) -> list[Path]:
+    """The rows of the shards that are meant, as files on this machine.
 
     Raises:
         RequestRefused: the batch is not in the archive.
     """
     store = await load_store(get_settings().storage_block)
     paths = []
-    for shard in shards:
+    for shard in order.shards:
         path = folder / f"rows-{shard:04d}.jsonl"
         try:
-            await store.get_file(store.archive_bucket, rows_key(batch_id, shard), path, limit=MANIFEST_LIMIT)
+            key = rows_key(order.batch_id, order.shard_size, shard)
+            await store.get_file(store.archive_bucket, key, path, limit=MANIFEST_LIMIT)
         except ObjectMissing:
             fix = "Run the batch from its manifest again."
-            raise RequestRefused([Problem("batch_id", f"there is no shard {shard} of {batch_id}.", fix)]) from None
+            raise RequestRefused(
+                [Problem("batch_id", f"there is no shard {shard} of {order.batch_id}.", fix)]
+            ) from None
         paths.append(path)
     return paths

@@ -35,8 +35,12 @@ class Stopping:
         """
         if not self.asked.is_set():
             return False
-        async with get_client() as client:
-            run = await client.read_flow_run(UUID(str(flow_run.get_id())))
+        try:
+            async with get_client() as client:
+                run = await client.read_flow_run(UUID(str(flow_run.get_id())))
+        except Exception as error:
+            # A server that cannot be asked must not make a run look failed that is to be started again.
+            raise TerminationSignal(signal=signal.SIGTERM) from error
         if run.state is not None and (run.state.is_cancelling() or run.state.is_cancelled()):
             return True
         raise TerminationSignal(signal=signal.SIGTERM)

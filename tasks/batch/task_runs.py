@@ -5,10 +5,12 @@ task runs then show as running for ever. So their number is bounded and they beg
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from prefect import task
@@ -23,6 +25,9 @@ GROUPS = 100
 BEGUN_A_SECOND = 8.0
 """Of the server's 20 to 35 a second, leaving room for other runs."""
 SHOWN_REASONS = 5
+CLOSE_SECONDS = 10.0
+
+log = logging.getLogger("studio.batch")
 
 
 class _Group:
@@ -71,6 +76,7 @@ class TaskRuns:
         self._groups: dict[int, _Group] = {}
         self._shown: list[asyncio.Task[None]] = []
         self._begun: set[_Group] = set()
+        self._is_closing = asyncio.Event()
         self._pause = 1 / (BEGUN_A_SECOND * share)
         self._next = time.monotonic()
         self._is_watched = FlowRunContext.get() is not None and bool(numbers)
@@ -94,15 +100,25 @@ class TaskRuns:
             group.count(row)
 
     async def close(self) -> None:
-        """Give every task run its last state, also where rows were left."""
+        """Give every task run its last state, also where rows were left; what was not shown yet is not any more."""
+        self._is_closing.set()
         for group in self._begun:
             group.is_over.set()
-        await asyncio.gather(*self._shown)
+        if not self._shown:
+            return
+        done, late = await asyncio.wait(self._shown, timeout=CLOSE_SECONDS)
+        for shown in late:
+            shown.cancel()
+        for shown in done:
+            if not shown.cancelled() and (error := shown.exception()):
+                log.warning("rows not shown error=%r", error)
 
     async def _show(self, group: _Group) -> None:
         now = time.monotonic()
         self._next = max(now, self._next) + self._pause
-        await asyncio.sleep(self._next - self._pause - now)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._is_closing.wait(), self._next - self._pause - now)
+            return
 
         @task(name="rows", task_run_name=group.name)
         async def rows() -> State[Any]:

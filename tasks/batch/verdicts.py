@@ -3,10 +3,12 @@
 import logging
 from typing import NamedTuple
 
+from tasks.batch.admission import NotBegun
 from tasks.errors import (
     AmbiguousSubmit,
     DownloadBroken,
     ProviderBusy,
+    ProviderRejected,
     ProviderUnavailable,
     RequestRefused,
     ResultExpired,
@@ -55,11 +57,12 @@ def verdict_of(error: Exception, number: int, *, accepted: bool) -> Verdict:
     if isinstance(error, RequestRefused):
         told = "; ".join(f"{problem.field}: {problem.wrong.rstrip('.')}" for problem in error.problems)
         return Verdict(RowState.FAILED, f"{told}.", " ".join(problem.fix for problem in error.problems))
-    if isinstance(error, BudgetExceeded):
+    if isinstance(error, BudgetExceeded | NotBegun):
         return Verdict(RowState.NOT_STARTED, error.message, error.fix)
     if isinstance(error, _STUCK):
         return Verdict(RowState.BLOCKED, error.message, error.fix)
-    if isinstance(error, _PASSING):
+    # A question that is refused says nothing about the render that was asked for.
+    if isinstance(error, _PASSING) or (accepted and isinstance(error, ProviderRejected)):
         state = RowState.UNFINISHED if accepted else RowState.NOT_STARTED
         return Verdict(state, error.message, "Run the same batch again: it goes on with what is missing.")
     return Verdict(RowState.FAILED, error.message, error.fix)

@@ -3,13 +3,11 @@
 import asyncio
 import json
 import logging
-import ssl
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -17,6 +15,7 @@ import httpx
 from pydantic import JsonValue
 
 from tasks.errors import ProviderBusy, ProviderError, ProviderRejected, ProviderUnavailable
+from tasks.http.trust import trusted
 
 CallKind = Literal["submit", "query"]
 
@@ -72,7 +71,7 @@ class ApiClient:
             ProviderBusy: HTTP 429.
             ProviderUnavailable: no usable answer; ``sent`` says whether the provider may have acted.
         """
-        async with httpx.AsyncClient(timeout=TIMEOUTS["submit"], verify=_trust()) as client:
+        async with httpx.AsyncClient(timeout=TIMEOUTS["submit"], verify=trusted(trust_env=True)) as client:
             return await self._call(client, "submit", "POST", path, json=dict(body))
 
     async def query(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
@@ -178,19 +177,13 @@ def read_retry_after(value: str) -> float | None:
     return max(0.0, left.total_seconds())
 
 
-@lru_cache(maxsize=1)
-def _trust() -> ssl.SSLContext:
-    """The certificates that are trusted, read once: that takes longer than a whole call on this machine."""
-    return httpx.create_ssl_context()
-
-
 def _pool() -> httpx.AsyncClient:
     """The connections of this event loop, kept open between calls."""
     loop = asyncio.get_running_loop()
     client = _pools.get(loop)
     if client is None or client.is_closed:
         limits = httpx.Limits(max_connections=50, max_keepalive_connections=20, keepalive_expiry=30)
-        client = _pools[loop] = httpx.AsyncClient(limits=limits, verify=_trust())
+        client = _pools[loop] = httpx.AsyncClient(limits=limits, verify=trusted(trust_env=True))
     return client
 
 

@@ -61,11 +61,14 @@ async def fetch_public(url: str, path: Path, *, rules: FetchRules, deadline: flo
         raise FetchRefused(
             f"{shown(url)} did not arrive within {deadline:g} s.",
             fix="Use a faster server, or put the file into s3://staging/.",
+            passing=True,
         ) from None
     except (httpx.HTTPError, httpx.InvalidURL, ServerTrouble) as error:
         cause = str(error) or type(error).__name__
         raise FetchRefused(
-            f"{shown(url)} could not be read: {cause}.", fix="Check the link, then try again."
+            f"{shown(url)} could not be read: {cause}.",
+            fix="Check the link, then try again.",
+            passing=isinstance(error, httpx.TransportError | ServerTrouble),
         ) from error
 
 
@@ -104,6 +107,7 @@ def _check_pace(size: int, elapsed: float, pace: Pace) -> None:
         raise FetchRefused(
             f"the server sends too slowly, {size} bytes in {elapsed:.0f} s.",
             fix="Use a faster server, or put the file into s3://staging/.",
+            passing=True,
         )
 
 

@@ -11,6 +11,7 @@ import httpx
 
 from tasks.addresses import Resolver, resolve_host, why_closed
 from tasks.errors import StudioError
+from tasks.http.trust import trusted
 
 Content = Callable[[], AsyncIterable[bytes]]
 """Makes the body anew for every address that is tried."""
@@ -20,7 +21,17 @@ FILE_TIMEOUT = httpx.Timeout(connect=10, read=30, write=30, pool=10)
 
 
 class FetchRefused(StudioError):
-    """A link cannot be fetched, or must not be."""
+    """A link cannot be fetched, or must not be.
+
+    Args:
+        message: what happened, to what.
+        fix: what to do next, one sentence.
+        passing: the same link may be fetched a moment later: nothing is known to be wrong with it or its content.
+    """
+
+    def __init__(self, message: str, *, fix: str = "", passing: bool = False) -> None:
+        super().__init__(message, fix=fix)
+        self.passing = passing
 
 
 def is_transport_error(error: BaseException) -> bool:
@@ -63,7 +74,7 @@ def shown(url: str) -> str:
 @contextlib.asynccontextmanager
 async def guarded_client(rules: FetchRules) -> AsyncGenerator[httpx.AsyncClient, None]:
     """A client without cookies, proxies or credentials, for the calls below."""
-    tls = rules.tls or httpx.create_ssl_context(trust_env=False)
+    tls = rules.tls or trusted(trust_env=False)
     async with httpx.AsyncClient(timeout=FILE_TIMEOUT, trust_env=False, verify=tls) as client:
         yield client
 
@@ -132,7 +143,12 @@ async def _open_addresses(link: httpx.URL, rules: FetchRules) -> list[str]:
         async with asyncio.timeout(RESOLVE_SECONDS):
             found = await rules.resolve(host, port)
     except (OSError, UnicodeError) as error:
-        raise FetchRefused(f"the host {host} is not known ({error}).", fix="Check the spelling of the link.") from error
+        raise FetchRefused(
+            f"the host {host} is not known ({error}).",
+            fix="Check the spelling of the link.",
+            # A name server that is away says the same as one that does not know the name.
+            passing=isinstance(error, OSError),
+        ) from error
     if not found:
         raise FetchRefused(f"the host {host} has no address.", fix="Check the spelling of the link.")
     if _is_listed(link, rules):

@@ -78,6 +78,9 @@ class PollPlan(NamedTuple):
     id: UUID
     at: AwareDatetime
     unfinished_at: AwareDatetime | None
+    seen: AwareDatetime | None = None
+    """The next question as the row had it when this was planned: another one that has just come there is a notice
+    that nobody has heard of, and stays. None overwrites whatever there is."""
 
 
 class Duration(NamedTuple):

@@ -12,7 +12,7 @@ from tasks.ledger.rows import insert_or
 from tasks.ledger.schema import batch_rows, batches
 
 _KEEPS = frozenset({"id", "created_at"})
-_ROW_KEY = (batch_rows.c.batch_id, batch_rows.c.number)
+_ROW_KEY = (batch_rows.c.batch_id, batch_rows.c.run_id, batch_rows.c.number)
 _ROW_FIELDS = [column for column in batch_rows.c if column.name != "batch_id"]
 
 
@@ -40,7 +40,7 @@ class LedgerBatches(LedgerPart):
         return await self._batches(select(batches).order_by(batches.c.updated_at.desc(), batches.c.id).limit(limit))
 
     async def note_rows(self, batch_id: str, rows: Sequence[BatchRow]) -> None:
-        """Note what became of many rows, in one transaction; what was noted before of a row is replaced."""
+        """Note what became of many rows, in one transaction; what the same run noted before of a row is replaced."""
         # In one order, so that two runs of the same batch cannot block each other.
         values = [row.model_dump() | {"batch_id": batch_id} for row in sorted(rows, key=lambda row: row.number)]
         if not values:
@@ -48,7 +48,7 @@ class LedgerBatches(LedgerPart):
 
         async def work(connection: AsyncConnection) -> None:
             new = insert_or(connection, batch_rows)
-            changed = {name: new.excluded[name] for name in BatchRow.model_fields if name != "number"}
+            changed = {name: new.excluded[name] for name in BatchRow.model_fields if name not in {"run_id", "number"}}
             await connection.execute(new.on_conflict_do_update(index_elements=_ROW_KEY, set_=changed), values)
 
         await self._database.write(work)
@@ -66,16 +66,16 @@ class LedgerBatches(LedgerPart):
         self,
         batch_id: str,
         *,
-        run_id: str | None = None,
+        run_id: str,
         states: Collection[RowState] | None = None,
         after: int = 0,
         limit: int = 1000,
     ) -> list[BatchRow]:
-        """Rows of a batch by number, a page at a time.
+        """What one run of a batch found, by row number, a page at a time.
 
         Args:
             batch_id: the batch.
-            run_id: only what this run found.
+            run_id: whose findings.
             states: only rows in these states.
             after: only numbers above this one: the last of the page before.
             limit: most rows to return.
@@ -86,6 +86,13 @@ class LedgerBatches(LedgerPart):
             return [BatchRow.model_validate(dict(row)) for row in (await connection.execute(query)).mappings()]
 
         return await self._database.read(work)
+
+    async def others_render(self, render_key: str, run_id: str) -> bool:
+        """Whether a row of another run is rendering this now, as far as that run has noted it."""
+        rows = batch_rows.c
+        wanted = (rows.render_key == render_key, rows.run_id != run_id, rows.state == RowState.RENDERING)
+        query = select(rows.number).where(*wanted).limit(1)
+        return await self._database.read(lambda connection: connection.scalar(query)) is not None
 
     async def _batches(self, query: Select[Any]) -> list[Batch]:
         async def work(connection: AsyncConnection) -> list[Batch]:
@@ -100,12 +107,10 @@ def select_counts(batch_id: str, run_id: str) -> Select[Any]:
     return select(rows.state, func.count()).where(rows.batch_id == batch_id, rows.run_id == run_id).group_by(rows.state)
 
 
-def select_rows(
-    batch_id: str, run_id: str | None, states: Collection[RowState] | None, after: int, limit: int
-) -> Select[Any]:
+def select_rows(batch_id: str, run_id: str, states: Collection[RowState] | None, after: int, limit: int) -> Select[Any]:
     """A page of rows."""
     rows = batch_rows.c
-    wanted = [] if run_id is None else [rows.run_id == run_id]
+    wanted = [rows.run_id == run_id]
     if states is not None:
         wanted.append(rows.state.in_(sorted(states)))
     return (

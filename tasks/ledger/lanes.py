@@ -20,6 +20,8 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tasks.errors import StudioUnavailable
+
 logger = logging.getLogger("studio.ledger")
 
 T = TypeVar("T")
@@ -29,6 +31,8 @@ _MOST_TOGETHER = 64
 """More writes in one commit save nothing more, and the first of them would wait for long."""
 _BREATH_SECONDS = 0.005
 """Other processes look every few milliseconds whether they may write; who goes on at once shuts them out."""
+_CLOSE_SECONDS = 60
+"""A write waits for other processes for a quarter of this."""
 
 
 class DirectConnection:
@@ -80,25 +84,36 @@ class Lane:
         self._count = threads
         self._orders: SimpleQueue[_Order | None] = SimpleQueue()
         self._threads: list[Thread] = []
+        self._is_closed = False
 
     async def run(self, work: Work[T]) -> T:
-        """Run work in a transaction; whoever is cancelled meanwhile does not stop it."""
-        if not self._threads:
+        """Run work in a transaction; whoever is cancelled meanwhile does not stop it.
+
+        Raises:
+            StudioUnavailable: the lane is closed.
+        """
+        if self._is_closed:
+            raise StudioUnavailable("the ledger is closed.", fix="Open it again: a closed one takes no more orders.")
+        while len(self._threads) < self._count:
             # Daemons: a process that dies in the middle of a transaction leaves the database as it was before.
-            self._threads = [Thread(target=self._serve, daemon=True, name="studio-ledger") for _ in range(self._count)]
-            for thread in self._threads:
-                thread.start()
+            thread = Thread(target=self._serve, daemon=True, name="studio-ledger")
+            thread.start()
+            self._threads.append(thread)
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._orders.put(_Order(work, future))
         return await future
 
     async def close(self) -> None:
-        """End the threads once all that was ordered is done; the next order starts new ones."""
-        threads, self._threads = self._threads, []
-        for _ in threads:
-            self._orders.put(None)
-        for thread in threads:
-            await asyncio.to_thread(thread.join)
+        """End the threads once all that was ordered is done; nothing more can be ordered from now on."""
+        if not self._is_closed:
+            self._is_closed = True
+            for _ in self._threads:
+                self._orders.put(None)
+        until = time.monotonic() + _CLOSE_SECONDS
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, max(0.0, until - time.monotonic()))
+        if left := sum(thread.is_alive() for thread in self._threads):
+            logger.error("transactions not over at closing threads=%d", left)
 
     def _serve(self) -> None:
         connection: Connection | None = None

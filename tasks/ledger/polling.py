@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CompoundSelect, Select, bindparam, func, select, union_all, update
+from sqlalchemy import CompoundSelect, Select, bindparam, func, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tasks.ledger.batch_models import Duration, PollPlan, Tick
@@ -20,9 +20,18 @@ SKEW = timedelta(seconds=60)
 _rows = submissions.c
 _TICK = select(_rows.id, _rows.state, _rows.owner, _rows.next_poll_at, _rows.updated_at)
 _STATES: Mapping[str, State] = {state.value: state for state in State}
+_seen, _now, _skewed = (bindparam(name, type_=_rows.next_poll_at.type) for name in ("seen", "now", "skewed"))
+_IS_HEARD = or_(
+    _seen.is_(None),
+    _rows.next_poll_at.is_(None),
+    _rows.next_poll_at == _seen,
+    # Only a moment that has just come is news; another run's plan is not, and neither is what is long overdue.
+    _rows.next_poll_at > _now,
+    _rows.next_poll_at < _skewed,
+)
 _PLAN = (
     update(submissions)
-    .where(_rows.id == bindparam("entry"), _rows.state == State.SUBMITTED)
+    .where(_rows.id == bindparam("entry"), _rows.state == State.SUBMITTED, _IS_HEARD)
     .values(next_poll_at=bindparam("at"), unfinished_at=func.coalesce(bindparam("unfinished"), _rows.unfinished_at))
 )
 
@@ -64,11 +73,20 @@ class LedgerPolls(LedgerPart):
         """Plan the next polls of accepted renders, all in one transaction; other rows are left alone.
 
         Args:
-            plans: an ``unfinished_at`` of None keeps what is stored.
+            plans: an ``unfinished_at`` of None keeps what is stored. One that crosses a notice, which its ``seen``
+                does not know of, changes nothing.
         """
+        now = self._clock()
         # In one order, so that two processes that follow the same renders cannot block each other.
         values = [
-            {"entry": plan.id, "at": plan.at, "unfinished": plan.unfinished_at}
+            {
+                "entry": plan.id,
+                "at": plan.at,
+                "unfinished": plan.unfinished_at,
+                "seen": plan.seen,
+                "now": now,
+                "skewed": now - SKEW,
+            }
             for plan in sorted(plans, key=lambda plan: plan.id)
         ]
         if values:

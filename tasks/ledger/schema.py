@@ -189,8 +189,9 @@ batch_rows = Table(
     "batch_rows",
     metadata,
     Column("batch_id", String(64), primary_key=True),
+    # Two runs of one batch at once must not take each other's outcomes away.
+    Column("run_id", String(200), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("run_id", String(200), nullable=False),
     Column("state", String(16), nullable=False),
     Column("title", FreeText, nullable=False),
     Column("render_key", String(64)),
@@ -205,6 +206,7 @@ batch_rows = Table(
     Column("unit", String(20), nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index("ix_batch_rows_batch_id_run_id_state", "batch_id", "run_id", "state"),
+    Index("ix_batch_rows_render_key", "render_key"),
 )
 
 rates = Table(

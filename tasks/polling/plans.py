@@ -34,9 +34,10 @@ class PlanBook:
             del self._plans[job.entry_id]
 
     async def write(self) -> None:
-        """Write down all plans."""
+        """Write down all plans; one that crosses a notice is not written, and the next news bring the notice."""
         while self._plans:
             some = [self._plans.pop(entry_id) for entry_id in list(self._plans)[:MOST_AT_ONCE]]
-            await self._ledger.plan_polls([plan for _, plan in some])
+            # A row that had no plan is given this one.
+            await self._ledger.plan_polls([plan._replace(seen=job.stored_plan or plan.at) for job, plan in some])
             for job, plan in some:
                 job.written_plan = job.stored_plan = plan.at

@@ -10,7 +10,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import archive_throughput, latency, overhead, render_speed, start_time
+from tests.bench import (
+    archive_throughput,
+    batch_again,
+    batch_memory,
+    batch_polls,
+    batch_whole,
+    batch_workers,
+    latency,
+    manifest_check,
+    overhead,
+    poll_lag,
+    render_speed,
+    start_time,
+)
 from tests.bench.lab import Lab
 from tests.bench.report import Found, Results, look_at_machine, print_report, write_json
 from tests.bench.rows import Row
@@ -23,6 +36,14 @@ BENCHES: dict[str, Callable[[Lab], list[Row]]] = {
     "archive": archive_throughput.run,
     "start": start_time.run,
     "overhead": overhead.run,
+    "manifest": manifest_check.run,
+    "polls": poll_lag.run,
+    "batch": batch_whole.run,
+    # Runs the batch of the bench before it once more.
+    "batch-again": batch_again.run,
+    "batch-polls": batch_polls.run,
+    "batch-memory": batch_memory.run,
+    "batch-workers": batch_workers.run,
     "latency": latency.run,
 }
 

@@ -86,12 +86,12 @@ async def test_rows_survive_the_round_trip_and_are_replaced(ledger: Ledger) -> N
     for _ in range(2):
         await ledger.note_rows(BATCH, [full])
 
-    assert await ledger.batch_rows(BATCH) == [
+    assert await ledger.batch_rows(BATCH, run_id="run-1") == [
         a_row(1),
         full.model_copy(update={"title": "你好 \ufffd"}),
         a_row(3),
     ]
-    assert await ledger.batch_rows("cd" * 16) == []
+    assert await ledger.batch_rows("cd" * 16, run_id="run-1") == []
 
 
 async def test_many_rows_are_counted_and_read_by_the_page(ledger: Ledger) -> None:
@@ -106,7 +106,7 @@ async def test_many_rows_are_counted_and_read_by_the_page(ledger: Ledger) -> Non
     assert await ledger.count_rows(BATCH, "run-2") == {RowState.THERE: 2}
     assert await ledger.count_rows(BATCH, "run-3") == {}
     numbers: list[int] = []
-    while page := await ledger.batch_rows(BATCH, after=numbers[-1] if numbers else 0):
+    while page := await ledger.batch_rows(BATCH, run_id="run-1", after=numbers[-1] if numbers else 0):
         assert len(page) <= 1000
         numbers += [row.number for row in page]
     assert numbers == list(range(1, 2802))

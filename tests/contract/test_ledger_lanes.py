@@ -80,8 +80,8 @@ async def test_a_cancelled_write_is_finished_and_a_cancelled_read_harms_nobody(d
     assert all(task.exception() is None for task in reads[1::2])
 
 
-async def test_a_closed_database_leaves_no_thread_and_opens_again(database: Database) -> None:
-    """Nothing runs on after closing, not even when it is closed twice; whoever asks again is answered."""
+async def test_a_closed_database_leaves_no_thread(database: Database) -> None:
+    """Nothing runs on after closing, not even when it is closed twice."""
 
     def threads() -> int:
         return sum(thread.name == "studio-ledger" for thread in threading.enumerate())
@@ -90,7 +90,29 @@ async def test_a_closed_database_leaves_no_thread_and_opens_again(database: Data
     for _ in range(2):
         await database.close()
     assert threads() == 0
-    assert await numbers(database) == set()
+
+
+async def test_what_was_ordered_is_done_and_what_comes_after_closing_is_refused(tmp_path: Path) -> None:
+    """Closing ends, also while others order; they are told, and no order starts a thread that nobody ends."""
+    for number in range(20):
+        database = Database(f"sqlite+aiosqlite:///{tmp_path / f'{number}.db'}", patience=5)
+        await database.prepare()
+        create = text("CREATE TABLE numbers (number INTEGER PRIMARY KEY)")
+        await database.write(methodcaller("execute", create))
+        before = [
+            asyncio.create_task(database.write(lambda connection, n=n: insert(connection, n))) for n in range(1, 5)
+        ]
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(database.close())
+        await asyncio.sleep(0)
+        after = await asyncio.gather(*(numbers(database) for _ in range(4)), return_exceptions=True)
+        await asyncio.wait_for(asyncio.gather(closing, database.close()), 30)
+
+        assert await asyncio.gather(*before) == [1, 2, 3, 4]
+        assert {str(told) for told in after if "the ledger is closed" not in str(told)} <= {"{1, 2, 3, 4}", "set()"}
+        with pytest.raises(StudioUnavailable, match="the ledger is closed"):
+            await database.write(methodcaller("execute", create))
+    assert not [thread for thread in threading.enumerate() if thread.name == "studio-ledger"]
 
 
 async def test_a_commit_that_fails_is_everybodys_error(tmp_path: Path) -> None:

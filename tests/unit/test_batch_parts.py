@@ -31,6 +31,7 @@ from tasks.ledger.batch_models import BatchRow, RowState
 from tasks.media import WantedMedia
 from tasks.models import RenderRequest
 from tasks.providers.base import ProbedMedia
+from tasks.settings import get_settings
 
 
 class Fetcher:
@@ -78,7 +79,7 @@ async def test_a_file_that_many_rows_name_is_fetched_once(fetcher: Fetcher, tmp_
 async def test_a_refused_file_is_refused_for_all_and_an_outage_for_nobody_else(
     fetcher: Fetcher, tmp_path: Path
 ) -> None:
-    """A bad picture need not be fetched again; a store that was away for a moment must be asked again."""
+    """A bad picture need not be fetched again; a store or server that was away for a moment must be asked again."""
     shelf = MediaShelf(tmp_path)
     fetcher.errors = [MediaRefused([Problem("avatar.image", "is no picture.", "Send one.")])]
     for _ in range(2):
@@ -87,12 +88,73 @@ async def test_a_refused_file_is_refused_for_all_and_an_outage_for_nobody_else(
                 pass
     assert len(fetcher.fetched) == 1
 
-    fetcher.errors = [StorageError("the store is away.")]
-    with pytest.raises(StorageError):
-        async with shelf.media_of(asked_for("s3://staging/a.png")):
+    away = MediaRefused([Problem("avatar.image", "did not arrive.", "")], passing=True)
+    for outage in (StorageError("the store is away."), away):
+        fetcher.errors = [outage]
+        with pytest.raises(type(outage)):
+            async with shelf.media_of(asked_for(f"s3://staging/{type(outage).__name__}.png")):
+                pass
+        async with shelf.media_of(asked_for(f"s3://staging/{type(outage).__name__}.png")) as media:
+            assert media["avatar"].path.exists()
+
+
+@pytest.mark.parametrize("trouble", ["refused", "away", "down", "surprise"])
+async def test_a_file_that_cannot_be_used_leaves_nothing_on_the_disk(
+    trouble: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A file is fetched as a whole before it is found to be no picture; thousands of such would fill the disk."""
+    problems = [Problem("avatar.image", "is no picture.", "")]
+    error = {
+        "refused": MediaRefused(problems),
+        "away": MediaRefused(problems, passing=True),
+        "down": StorageError("the store is away."),
+        "surprise": asyncio.CancelledError(),
+    }[trouble]
+
+    async def bring(_wanted: WantedMedia, path: Path) -> ProbedMedia:
+        await asyncio.to_thread(path.write_bytes, b"no picture")
+        raise error
+
+    monkeypatch.setattr(shelf_module, "bring_media", bring)
+    with pytest.raises(type(error)):
+        async with MediaShelf(tmp_path).media_of(asked_for("s3://staging/a.png")):
             pass
-    async with shelf.media_of(asked_for("s3://staging/a.png")) as media:
-        assert media["avatar"].path.exists()
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - async test
+
+
+@pytest.mark.parametrize(("answer", "asked"), [("503 x", 2), ("404 x", 1), ("200 x", 1)])
+async def test_a_media_host_in_trouble_is_asked_again_and_its_refusals_are_not(
+    answer: str, asked: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A host that is down for a minute must not cost all rows of the batch that name its file."""
+    hits = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        hits.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(f"HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+
+    monkeypatch.setattr("tasks.http.fetch.FETCH_ATTEMPTS", 1)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    monkeypatch.setenv("STUDIO_PRIVATE_MEDIA_HOSTS", json.dumps([host]))
+    get_settings.cache_clear()
+    shelf = MediaShelf(tmp_path)
+    try:
+        for _ in range(2):
+            with pytest.raises(MediaRefused):
+                async with shelf.media_of(asked_for(f"http://{host}/a.png")):
+                    pass
+        server.close()
+        with pytest.raises(MediaRefused) as refused:
+            async with shelf.media_of(asked_for(f"http://{host}/b.png")):
+                pass
+    finally:
+        server.close()
+        get_settings.cache_clear()
+    assert len(hits) == asked
+    assert refused.value.passing
 
 
 async def test_files_are_thrown_away_when_there_are_too_many_but_never_while_used(
@@ -106,6 +168,19 @@ async def test_files_are_thrown_away_when_there_are_too_many_but_never_while_use
             async with shelf.media_of(asked_for(f"s3://staging/{number}.png")):
                 assert kept["avatar"].path.exists()
     assert len(os.listdir(tmp_path)) <= 3  # noqa: PTH208 - async test
+
+
+async def test_the_file_that_was_idle_longest_is_thrown_away_first(
+    fetcher: Fetcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture that row after row names is not fetched again and again because it was the first."""
+    monkeypatch.setattr(shelf_module, "MOST_BYTES", 25)
+    shelf = MediaShelf(tmp_path)
+    for number in range(10):
+        for name in ("everywhere", f"only-{number}"):
+            async with shelf.media_of(asked_for(f"s3://staging/{name}.png")):
+                pass
+    assert fetcher.fetched.count("s3://staging/everywhere.png") == 1
 
 
 def test_rows_are_found_again_by_their_number(tmp_path: Path) -> None:

@@ -51,8 +51,8 @@ def _create_batch_rows() -> None:
     op.create_table(
         "batch_rows",
         sa.Column("batch_id", sa.String(length=64), nullable=False),
-        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("run_id", sa.String(length=200), nullable=False),
+        sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("render_key", sa.String(length=64), nullable=True),
@@ -67,9 +67,10 @@ def _create_batch_rows() -> None:
         sa.Column("estimate", sa.Numeric(20, 6).with_variant(sa.BigInteger(), "sqlite"), nullable=True),
         sa.Column("unit", sa.String(length=20), nullable=False),
         sa.Column("updated_at", _moment(), nullable=False),
-        sa.PrimaryKeyConstraint("batch_id", "number", name="pk_batch_rows"),
+        sa.PrimaryKeyConstraint("batch_id", "run_id", "number", name="pk_batch_rows"),
     )
     op.create_index("ix_batch_rows_batch_id_run_id_state", "batch_rows", ["batch_id", "run_id", "state"], unique=False)
+    op.create_index("ix_batch_rows_render_key", "batch_rows", ["render_key"], unique=False)
 
 
 def _create_rates_and_claims() -> None:

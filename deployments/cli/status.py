@@ -1,6 +1,6 @@
 """`studio status`: what runs, since when, how large it is, and the last runs."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import psutil
@@ -90,7 +90,10 @@ def _part_row(part: dict[str, Any]) -> list[str]:
 
 def _last_runs(config: StudioConfig) -> list[dict[str, Any]]:
     try:
-        found = call(config, "/flow_runs/filter", {"sort": "EXPECTED_START_TIME_DESC", "limit": LAST_RUNS})
+        # What is planned for later and what looks after the studio would crowd out what people have asked for.
+        asked_for = {"tags": {"any_": ["render"]}, "expected_start_time": {"before_": datetime.now(UTC).isoformat()}}
+        body = {"sort": "EXPECTED_START_TIME_DESC", "limit": LAST_RUNS, "flow_runs": asked_for}
+        found = call(config, "/flow_runs/filter", body)
     except StudioUnavailable:
         # The table of parts above already shows a server that is away.
         return []

@@ -7,6 +7,7 @@ from tasks.batch.admission import NotBegun
 from tasks.errors import (
     AmbiguousSubmit,
     DownloadBroken,
+    MediaRefused,
     ProviderBusy,
     ProviderRejected,
     ProviderUnavailable,
@@ -24,6 +25,8 @@ from tasks.ledger.batch_models import RowState
 _PASSING = (ProviderBusy, ProviderUnavailable, StorageError, StudioUnavailable, StillRunning)
 # The provider may still have what was paid for, but only a person can find out.
 _STUCK = (AmbiguousSubmit, DownloadBroken, ResultExpired)
+
+_AGAIN = "Run the same batch again: it goes on with what is missing."
 
 log = logging.getLogger("studio.batch")
 
@@ -54,6 +57,8 @@ def verdict_of(error: Exception, number: int, *, accepted: bool) -> Verdict:
         told = f"{type(error).__name__}: {error}"
         return Verdict(RowState.FAILED, told, "This is a defect; the run's log has the details.")
     log.warning("row has no video row=%d error=%s", number, error)
+    if isinstance(error, MediaRefused) and error.passing:
+        return Verdict(RowState.NOT_STARTED, error.problems[0].wrong, _AGAIN)
     if isinstance(error, RequestRefused):
         told = "; ".join(f"{problem.field}: {problem.wrong.rstrip('.')}" for problem in error.problems)
         return Verdict(RowState.FAILED, f"{told}.", " ".join(problem.fix for problem in error.problems))
@@ -64,5 +69,5 @@ def verdict_of(error: Exception, number: int, *, accepted: bool) -> Verdict:
     # A question that is refused says nothing about the render that was asked for.
     if isinstance(error, _PASSING) or (accepted and isinstance(error, ProviderRejected)):
         state = RowState.UNFINISHED if accepted else RowState.NOT_STARTED
-        return Verdict(state, error.message, "Run the same batch again: it goes on with what is missing.")
+        return Verdict(state, error.message, _AGAIN)
     return Verdict(RowState.FAILED, error.message, error.fix)

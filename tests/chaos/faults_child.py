@@ -28,7 +28,7 @@ import tasks.settle
 import tasks.submit
 from flows.reconcile import reconcile
 from flows.render_video import render_video
-from tasks.blocks import MingyanCredentials, TopViewCredentials, load_block
+from tasks.blocks import MingyanCredentials, TopViewCredentials, load_block, storage
 from tasks.blocks.storage import S3Storage
 from tasks.ledger import State
 from tasks.ledger.opening import open_ledger
@@ -70,6 +70,8 @@ async def be_patient_with_the_store(seconds: float) -> dict[str, Any]:
     # A loaded block saves itself under its old name, so this one is made anew.
     fields = {name: getattr(block, name) for name in S3Storage.model_fields}
     await S3Storage(**fields | {"retry_seconds": seconds}).asave(get_settings().storage_block, overwrite=True)
+    # A run keeps its client for half a minute, and the next order is another run.
+    storage._stores._slots.clear()
     return {}
 
 

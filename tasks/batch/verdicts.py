@@ -57,11 +57,11 @@ def verdict_of(error: Exception, number: int, *, accepted: bool) -> Verdict:
         told = f"{type(error).__name__}: {error}"
         return Verdict(RowState.FAILED, told, "This is a defect; the run's log has the details.")
     log.warning("row has no video row=%d error=%s", number, error)
-    if isinstance(error, MediaRefused) and error.passing:
-        return Verdict(RowState.NOT_STARTED, error.problems[0].wrong, _AGAIN)
     if isinstance(error, RequestRefused):
         told = "; ".join(f"{problem.field}: {problem.wrong.rstrip('.')}" for problem in error.problems)
-        return Verdict(RowState.FAILED, f"{told}.", " ".join(problem.fix for problem in error.problems))
+        # A host that is away for a moment says nothing about the file.
+        state = RowState.NOT_STARTED if isinstance(error, MediaRefused) and error.passing else RowState.FAILED
+        return Verdict(state, f"{told}.", " ".join(problem.fix for problem in error.problems))
     if isinstance(error, BudgetExceeded | NotBegun):
         return Verdict(RowState.NOT_STARTED, error.message, error.fix)
     if isinstance(error, _STUCK):

@@ -15,17 +15,16 @@ from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId, ArtifactFilterKey
 from prefect.client.schemas.objects import Artifact
 from prefect.client.schemas.sorting import ArtifactSort
-from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from deployments.batch_files import LocalMedia, ManifestFile
 from deployments.cli.console import LiveProgress, Output
-from deployments.runs import RunView, look_at
+from deployments.runs import RunView, look_at, start_run
 from tasks.batch.manifest import ManifestRow, RowProblem, manifest_line
 from tasks.batch.preview import Preview, preview
 from tasks.batch.progress import OUTCOMES_KEY, PROGRESS_KEY
 from tasks.batch.showing import REPORT_KEY
 from tasks.blocks import load_store
-from tasks.errors import Problem, RequestRefused, StudioUnavailable
+from tasks.errors import Problem, RequestRefused
 from tasks.scratch import scratch_folder
 from tasks.settings import get_settings
 from tasks.staging import stage_file
@@ -89,7 +88,7 @@ async def start_batch(output: Output, file: ManifestFile, options: Mapping[str, 
         else:
             batch |= {"manifest": await _upload(store, file.path), "defaults": file.defaults}
     async with get_client() as client:
-        return await _start(client, batch)
+        return await start_run(client, "batch", batch, DEPLOYMENT)
 
 
 def _check_rows(file: ManifestFile, local: LocalMedia, *, skip: bool) -> int:
@@ -144,22 +143,6 @@ async def _upload(store: ObjectStore, path: Path) -> str:
     key = f"manifests/{digest}/{name or 'manifest'}"
     await store.put_file(store.staging_bucket, key, path)
     return f"s3://{store.staging_bucket}/{key}"
-
-
-async def _start(client: PrefectClient, batch: dict[str, Any]) -> UUID:
-    try:
-        deployment = await client.read_deployment_by_name(DEPLOYMENT)
-        run = await client.create_flow_run_from_deployment(deployment.id, parameters={"batch": batch})
-    except ObjectNotFound:
-        raise StudioUnavailable(
-            f"the deployment {DEPLOYMENT} is not registered.", fix="Run `studio up`, or `studio doctor` to see why."
-        ) from None
-    except PrefectHTTPStatusError as error:
-        if error.response.status_code not in {409, 422}:
-            raise
-        told = error.response.json().get("detail", error.response.text)
-        raise RequestRefused([Problem("batch", str(told), "Mend that field.")]) from None
-    return run.id
 
 
 @dataclass(frozen=True)

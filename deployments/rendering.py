@@ -49,7 +49,7 @@ async def render_and_follow(output: Output, request: dict[str, Any], *, deadline
     _check_before_staging(request)
     request = await stage_local_files(request)
     async with get_client() as client:
-        run_id = await start_run(client, request)
+        run_id = await start_run(client, "request", request)
         output.say(f"run  {run_page(run_id)}")
         view = await look_at(client, run_id)
         if deadline_seconds > 0:

@@ -50,25 +50,32 @@ class RunView:
         return self.state in {"COMPLETED", "FAILED", "CANCELLED"}
 
 
-async def start_run(client: PrefectClient, request: dict[str, Any]) -> UUID:
-    """Start a render through its deployment and return the run's id.
+async def start_run(client: PrefectClient, form: str, given: dict[str, Any], deployment_name: str = DEPLOYMENT) -> UUID:
+    """Start a run through its deployment and return its id.
+
+    Args:
+        client: of the studio's server.
+        form: the one parameter of the flow.
+        given: its fields.
+        deployment_name: as ``flow/deployment``; without it, that of one video.
 
     Raises:
         RequestRefused: the form of the deployment does not allow the request.
         StudioUnavailable: the deployment is not registered.
     """
     try:
-        deployment = await client.read_deployment_by_name(DEPLOYMENT)
-        run = await client.create_flow_run_from_deployment(deployment.id, parameters={"request": request})
+        deployment = await client.read_deployment_by_name(deployment_name)
+        run = await client.create_flow_run_from_deployment(deployment.id, parameters={form: given})
     except ObjectNotFound:
         raise StudioUnavailable(
-            f"the deployment {DEPLOYMENT} is not registered.", fix="Run `studio up`, or `studio doctor` to see why."
+            f"the deployment {deployment_name} is not registered.",
+            fix="Run `studio up`, or `studio doctor` to see why.",
         ) from None
     except PrefectHTTPStatusError as error:
         if error.response.status_code not in {409, 422}:
             raise
         told = error.response.json().get("detail", error.response.text)
-        raise RequestRefused([Problem("request", str(told), "Mend that field.")]) from None
+        raise RequestRefused([Problem(form, str(told), "Mend that field.")]) from None
     return run.id
 
 

@@ -22,7 +22,7 @@ from tasks.progress import ProgressBar
 from tasks.providers.base import JobStatus, Provider, ResultFile
 from tasks.registry import provider_of
 from tasks.settings import get_settings
-from tasks.settle import ambiguous
+from tasks.settle import denied
 from tasks.step import step
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ async def wait_for_render(entry: Entry, owner: str) -> ResultFile | None:
             )
             return None if status is None else await note_outcome(ledger, entry, status, owner)
         except JobUnknown as error:
-            await unless_overtaken(ledger.mark_denied(entry.id, error.message, owner=owner))
-            raise ambiguous(await ledger.get(entry.id)) from error
+            raise await denied(ledger, entry, error, owner) from error
         except BaseException:
             # Whoever comes next need not wait for this run.
             await ledger.let_go(entry.id, owner)

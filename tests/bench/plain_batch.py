@@ -85,7 +85,14 @@ class _Script:
     async def _wait(self, task_id: str) -> str:
         while True:
             await self._turn()
-            status = await self._call("GET", "/v1/video_avatar/task/query", params={"taskId": task_id})
+            try:
+                status = await self._call("GET", "/v1/video_avatar/task/query", params={"taskId": task_id})
+            except httpx.HTTPStatusError as error:
+                # Questions that a busy machine has held up leave in a bunch.
+                if error.response.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                    raise
+                await asyncio.sleep(self._pause)
+                continue
             if status["status"] == "fail":
                 raise RuntimeError(status["errorMsg"])
             if status["status"] == "success":

@@ -109,7 +109,7 @@ def say_batches(output: Output, found: Sequence[Counted]) -> int:
     if not found:
         output.say("there is no batch yet. `studio batch run FILE` begins one.")
         return 0
-    columns = ["batch", "name", "last change", "rows", "with video", "without", "not started"]
+    columns = ["batch", "name", "last begun", "rows", "with video", "without", "not started"]
     output.rows(columns, [_line(one) for one in found])
     return 0
 

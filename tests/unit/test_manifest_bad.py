@@ -158,6 +158,7 @@ FILES = [
     ("a.csv", "image,text".encode("utf-16") + b"\x00\xd8", "is no text"),
     ("a.jsonl", "\n\n", "holds no rows."),
     ("a.yaml", "rows: [", "is not valid: line 2: did not find expected node content."),
+    ("a.yaml", "rows: " + "[" * 100_000, "line 1 is nested too deep"),
     ("a.yaml", "rows: &a [*b]", "found undefined alias"),
     ("a.yaml", "a: &a [*a]", "holds more than"),
     ("a.yaml", "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(

@@ -12,6 +12,7 @@ import yaml
 from tasks.batch.manifest.columns import closest
 from tasks.batch.manifest.templates import names_in_value
 from tasks.batch.manifest.texts import SAVE_AS_UTF8, is_text, open_text, refused
+from tasks.nesting import shallow_events
 
 MOST_SIGNS = 16_000_000
 """In a document, which is held in memory as a whole, at many times its size."""
@@ -82,6 +83,8 @@ def read_values(path: Path) -> Any:
         # YAML's parser would take the letters of JSON's escapes apart.
         return json.loads(text)
     try:
+        for _event in shallow_events(text, _Loader):
+            pass
         return yaml.load(text, _Loader)  # noqa: S506 - a safe loader
     except _PARSER_ERRORS as error:
         raise refused(path.name, f"is not valid: {_told(error)}.", "Mend that line.") from None

@@ -235,13 +235,18 @@ async def test_duplicates_of_a_failed_row_fail_with_it_and_are_not_paid(lab: Lab
     assert (first.provider, first.unit, bool(first.render_key)) == ("topview", "credits", True)
 
 
-async def test_nothing_is_submitted_after_the_run_was_asked_to_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that are being prepared are not begun any more; they say so."""
+def look_up_slowly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep rows in preparation for a second."""
 
     async def slow(_plans: Any, _delivery: Any) -> None:
         await asyncio.sleep(1)
 
     monkeypatch.setattr(intake, "find_finished", slow)
+
+
+async def test_nothing_is_submitted_after_the_run_was_asked_to_end(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that are being prepared are not begun any more; they say so."""
+    look_up_slowly(monkeypatch)
     top = Renderer(name="topview")
     with providers(topview=top):
         running = lab.start(lab.rows([request(f"row {n}") for n in range(30)]))
@@ -254,11 +259,7 @@ async def test_nothing_is_submitted_after_the_run_was_asked_to_end(lab: Lab, mon
 
 async def test_nothing_is_submitted_after_the_deadline(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody would wait for it."""
-
-    async def slow(_plans: Any, _delivery: Any) -> None:
-        await asyncio.sleep(1)
-
-    monkeypatch.setattr(intake, "find_finished", slow)
+    look_up_slowly(monkeypatch)
     top = Renderer(name="topview")
     with providers(topview=top):
         running = lab.start(lab.rows([request(f"row {n}") for n in range(30)]), seconds=0.3)

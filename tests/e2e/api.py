@@ -4,7 +4,9 @@ import json
 import sqlite3
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -125,6 +127,18 @@ class StudioApi:
             assert time.monotonic() < end, f"no event {name} of {resource}"
             time.sleep(0.2)
         return found[0]
+
+    def wait_for_all_events(self) -> None:
+        """Wait until the server shows all events that it has taken in: it writes them later, in their order."""
+        last = f"tests.last.{uuid4().hex}"
+        event = {
+            "id": str(uuid4()),
+            "event": "tests.last",
+            "resource": {"prefect.resource.id": last},
+            "occurred": datetime.now(UTC).isoformat(),
+        }
+        httpx.post(f"{self.studio.api_url}/events", json=[event], timeout=60).raise_for_status()
+        self.wait_for_event("tests.last", last)
 
     def store(self) -> ObjectStore:
         """The studio's object store."""

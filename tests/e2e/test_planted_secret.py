@@ -6,6 +6,7 @@ import json
 import secrets
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -197,6 +198,7 @@ def _found_in_files(search: SecretSearch, home: Path) -> set[str]:
 
 
 def _found_in_prefect(search: SecretSearch, api: StudioApi) -> set[str]:
+    api.wait_for_all_events()
     return {found for place in prefect_answers(api.studio.api_url) for found in search.found_in(*place)}
 
 
@@ -276,8 +278,9 @@ def test_search_finds_a_canary_in_databases_prefect_and_buckets(lab: Lab) -> Non
 
     files = " ".join(_found_in_files(search, api.studio.home))
     assert "prefect.db, table flow_run" in files
-    prefect = " ".join(_found_in_prefect(search, api))
-    assert "Prefect's flow_runs" in prefect
-    assert "Prefect's logs" in prefect
-    assert "Prefect's events" in prefect
+    places = ("Prefect's flow_runs", "Prefect's logs", "Prefect's events")
+    end = time.monotonic() + 60
+    # A run's process sends its last lines after the run has ended.
+    while missing := [place for place in places if place not in " ".join(_found_in_prefect(search, api))]:
+        assert time.monotonic() < end, f"not found in {missing}"
     assert "archive/secret/canary.txt" in " ".join(_found_in_buckets(search, api))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import cv2
 
 from infra.presenter import PRESENTER
+from tasks.ledger import State
 from tasks.ledger.store import Ledger
 from tasks.storage import ObjectStore
 from tests.bench.batch_rows import PORTRAIT
@@ -73,7 +74,7 @@ class BatchHouse(Protocol):
         within_seconds: float,
         while_it_runs: "Watch | None" = None,
     ) -> BatchRun:
-        """Start a run of ``render-batch/studio`` as a program does, and follow it to its end.
+        """Run a batch in which every row must end in the same way.
 
         Args:
             batch: its parameter.
@@ -85,20 +86,37 @@ class BatchHouse(Protocol):
         Raises:
             RuntimeError: it took too long or did something else; the message ends with its log.
         """
+        run = self.follow_batch(batch, within_seconds=within_seconds, while_it_runs=while_it_runs)
+        counts = self.outcomes(run.run_id)
+        if run.state != "COMPLETED" or counts != {expect: rows}:
+            raise RuntimeError(f"the batch is {run.state} with {counts}:\n{self.logs(run.run_id)[-3000:]}")
+        return run
+
+    def follow_batch(
+        self, batch: dict[str, Any], *, within_seconds: float, while_it_runs: "Watch | None" = None
+    ) -> BatchRun:
+        """Start a run of ``render-batch/studio`` as a program does, and follow it to its end; see ``run_batch``."""
         began = time.monotonic()
-        deployment = self.call("/deployments/name/render-batch/studio")
-        body = {"parameters": {"batch": batch}, "state": {"type": "SCHEDULED", "state_details": {}}}
-        run_id = self.call(f"/deployments/{deployment['id']}/create_flow_run", body)["id"]
+        run_id = self.begin_run("render-batch", {"batch": batch})
         with while_it_runs(run_id) if while_it_runs else nullcontext():
-            while (state := self.call(f"/flow_runs/{run_id}")["state"])["type"] not in ENDED:
-                if time.monotonic() - began > within_seconds:
-                    raise RuntimeError(f"{state} after {within_seconds:g} s:\n{self.logs(run_id)[-3000:]}")
-                time.sleep(_LOOK_SECONDS)
+            state = self.wait_end(run_id, within_seconds)
             seconds = time.monotonic() - began
-        counts = self.outcomes(run_id)
-        if state["type"] != "COMPLETED" or counts != {expect: rows}:
-            raise RuntimeError(f"the batch is {state} with {counts}:\n{self.logs(run_id)[-3000:]}")
-        return BatchRun(run_id, state["type"], seconds)
+        return BatchRun(run_id, state, seconds)
+
+    def begin_run(self, flow: str, parameters: dict[str, Any]) -> str:
+        """Start a run of a flow's deployment; returns its id."""
+        deployment = self.call(f"/deployments/name/{flow}/studio")
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED", "state_details": {}}}
+        return str(self.call(f"/deployments/{deployment['id']}/create_flow_run", body)["id"])
+
+    def wait_end(self, run_id: str, within_seconds: float) -> str:
+        """Wait for the end of a run; returns the type of its last state. ``RuntimeError`` when it takes too long."""
+        end = time.monotonic() + within_seconds
+        while (state := self.call(f"/flow_runs/{run_id}")["state"])["type"] not in ENDED:
+            if time.monotonic() > end:
+                raise RuntimeError(f"{state} after {within_seconds:g} s:\n{self.logs(run_id)[-3000:]}")
+            time.sleep(_LOOK_SECONDS)
+        return str(state["type"])
 
     def outcomes(self, run_id: str) -> dict[str, int]:
         """How many rows of a batch run ended how, as the ledger has it."""
@@ -108,6 +126,15 @@ class BatchHouse(Protocol):
                 batch = next(batch for batch in await ledger.batches() if batch.run_id == run_id)
                 counts = await ledger.count_rows(batch.id, run_id)
             return {str(state): number for state, number in counts.items() if number}
+
+        return asyncio.run(count())
+
+    def in_doubt(self) -> int:
+        """How many submissions nobody knows the outcome of."""
+
+        async def count() -> int:
+            async with await Ledger.open(self.ledger_url) as ledger:
+                return len(await ledger.in_states({State.SUBMITTING, State.AMBIGUOUS}))
 
         return asyncio.run(count())
 

@@ -13,10 +13,14 @@ from deployments.batch_books import SHOWN_DIGITS, Counted
 from deployments.batches import SHOWN_PROBLEMS, Followed
 from deployments.cli.console import Output
 from deployments.rendering import run_page
+from tasks.batch.manifest.rows import RowProblem
 from tasks.batch.preview import Preview
 from tasks.batch.preview_sums import Money
 from tasks.batch.report import WrittenReport
 from tasks.ledger.batch_models import BatchRow, RowState
+
+LISTED_ROWS = 6
+"""So many rows are named where the same is wrong in all of them."""
 
 
 def say_preview(output: Output, file: Path, seen: Preview, options: str = "") -> int:
@@ -29,10 +33,13 @@ def say_preview(output: Output, file: Path, seen: Preview, options: str = "") ->
         options: of the command, which the next step repeats.
     """
     output.result(file=str(file), to_render=seen.to_render, **seen.model_dump(mode="json"))
-    shown = seen.problems[:SHOWN_PROBLEMS]
-    for problem in shown:
-        output.say(plain(str(problem)), style="red")
-    if (more := seen.problem_count - len(shown)) > 0:
+    shown = gather(seen.problems)[:SHOWN_PROBLEMS]
+    for alike in shown:
+        others = ", ".join(f"{problem.number}" for problem in alike[1:LISTED_ROWS])
+        more_rows = f" and {len(alike) - LISTED_ROWS:,} more" if len(alike) > LISTED_ROWS else ""
+        also = f" The same in {'rows' if alike[2:] else 'row'} {others}{more_rows}." if others else ""
+        output.say(plain(f"{alike[0]}{also}"), style="red")
+    if (more := seen.problem_count - sum(map(len, shown))) > 0:
         output.say(f"… and {more:,} more problems", style="red")
     output.say("")
     output.table(plain(file.name), _facts(seen))
@@ -44,6 +51,14 @@ def say_preview(output: Output, file: Path, seen: Preview, options: str = "") ->
         return 1
     output.say(f"\nNothing was spent. Next: studio batch run {named}", style="bold green")
     return 0
+
+
+def gather(problems: Sequence[RowProblem]) -> list[list[RowProblem]]:
+    """Put together what is wrong in the same way in several rows, in the order of the first of each."""
+    found: dict[tuple[str, str, str], list[RowProblem]] = {}
+    for problem in problems:
+        found.setdefault((problem.column, problem.wrong, problem.fix), []).append(problem)
+    return list(found.values())
 
 
 def _facts(seen: Preview) -> dict[str, str]:

@@ -142,11 +142,12 @@ def test_status_and_report(studio: StudioApi, rendered: dict[str, Any]) -> None:
     [
         ("text,image\n,one.png\n", "row 1 (line 2), avatar.image: 'one.png' does not exist."),
         ("text,image\n,https://127.0.0.1/a.png\n", "row 1 (line 2), speech.text: is empty. Fill it in."),
+        ("text,image\n" + ",https://127.0.0.1/a.png\n" * 9, "The same in rows 2, 3, 4, 5, 6 and 3 more."),
         ("text,image\nHello,s3://staging/none.png\n", "s3://staging/none.png does not exist."),
     ],
 )
 def test_check_names_rows_with_mistakes(studio: StudioApi, tmp_path: Path, content: str, words: str) -> None:
-    """Mistakes are shown with row and column, and the exit code says that there are some."""
+    """Mistakes are shown with row and column, alike ones together; the exit code says that there are some."""
     (tmp_path / "bad.csv").write_text(content)
 
     code, told = show(studio, "check", str(tmp_path / "bad.csv"))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import pytest
 
 from infra.studio.config import StudioConfig, studio_environment
@@ -47,16 +48,35 @@ def make_config(home: Path, *, sandbox: bool = False, sandbox_renderer: str = "q
 
 
 @contextmanager
-def studio_in(home: Path, *, sandbox: bool = False, sandbox_renderer: str = "quick") -> Iterator[RunningStudio]:
-    """A studio that runs as long as the block."""
+def studio_in(
+    home: Path, *, sandbox: bool = False, sandbox_renderer: str = "quick", on_schedule: bool = False
+) -> Iterator[RunningStudio]:
+    """A studio that runs as long as the block.
+
+    Args:
+        home: its folder.
+        sandbox: whether it plays the paid providers.
+        sandbox_renderer: how the sandbox renders.
+        on_schedule: let its schedules start runs; several studios that do so every minute keep two cores busy.
+    """
     config = make_config(home, sandbox=sandbox, sandbox_renderer=sandbox_renderer)
     supervisor = launch(config, leash=True)
     try:
         wait_until_ready(config, supervisor, lambda _state: None)
+        if not on_schedule:
+            _switch_schedules_off(config.api_url)
         yield RunningStudio(config, studio_environment(config))
     finally:
         stop(config)
         supervisor.wait(timeout=config.stop_seconds)
+
+
+def _switch_schedules_off(api_url: str) -> None:
+    with httpx.Client(base_url=api_url, timeout=60) as client:
+        for deployment in client.post("/deployments/filter", json={}).raise_for_status().json():
+            for schedule in deployment["schedules"]:
+                address = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
+                client.patch(address, json={"active": False}).raise_for_status()
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ class BatchStudio(StudioApi, BatchHouse):
 @contextmanager
 def batch_studio(home: Path) -> Iterator[BatchStudio]:
     """A studio with a sandbox of ready clips, furnished, as long as the block."""
-    with studio_in(home, sandbox=True, sandbox_renderer="clip") as running:
+    with studio_in(home, sandbox=True, sandbox_renderer="clip", on_schedule=True) as running:
         studio = BatchStudio(running)
         studio.furnish()
         yield studio

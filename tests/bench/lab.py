@@ -47,7 +47,7 @@ class Lab:
     @cached_property
     def api(self) -> StudioApi:
         """A running studio with the presenter in its staging bucket."""
-        api = StudioApi(self._stack.enter_context(studio_in(self.folder / "studio")))
+        api = StudioApi(self._stack.enter_context(studio_in(self.folder / "studio", on_schedule=True)))
         asyncio.run(api.store().put_bytes("staging", "bench/presenter.png", PRESENTER.read_bytes()))
         return api
 

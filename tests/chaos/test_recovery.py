@@ -55,11 +55,22 @@ def _archived(api: StudioApi, run_id: str) -> ArchivedRender | None:
     return asyncio.run(find_in_store(api.store(), api.facts(run_id)["render key"]))
 
 
+def _wait_until_accepted(api: StudioApi, rows: list[tuple[str, int, str]]) -> None:
+    """The ledger knows at once that a render is waited for; a busy Prefect server tells when it is over."""
+    end = time.monotonic() + 120
+    while not any(row[2] == "submitted" for row in api.submissions() if row not in rows):
+        assert time.monotonic() < end, api.submissions()
+        time.sleep(0.1)
+
+
 def _interrupted(api: StudioApi, step: str, disturb: Callable[[str], None]) -> str:
     """Render while something is disturbed in the middle of a step; checks that all is well and returns the run."""
     jobs, rows = api.jobs(), api.submissions()
     run_id = api.start(_request())
-    api.wait_for_step(run_id, step)
+    if step == WAITING:
+        _wait_until_accepted(api, rows)
+    else:
+        api.wait_for_step(run_id, step)
     disturb(run_id)
     run = api.wait(run_id, 300)
 

@@ -187,6 +187,8 @@ def test_ctrl_c_leaves_the_batch_alone(studio: StudioApi, tmp_path: Path) -> Non
         before = {run["id"] for run in _runs(studio)}
         while not (new := [run for run in _runs(studio) if run["id"] not in before]):
             assert watching.poll() is None, watching.communicate()
+        # By then the command follows the run.
+        studio.wait_for(new[0]["id"], lambda run: run["state"]["type"] == "RUNNING", 120)
         watching.send_signal(signal.SIGINT)
         out, _ = watching.communicate(timeout=60)
     finally:
@@ -194,7 +196,7 @@ def test_ctrl_c_leaves_the_batch_alone(studio: StudioApi, tmp_path: Path) -> Non
         control.settings(render_seconds=0.5)
 
     answer = json.loads(out)
-    assert watching.returncode == 130
+    assert watching.returncode == 130, answer
     assert answer["run_id"] == new[0]["id"]
     assert f"prefect flow-run cancel {answer['run_id']}" in answer["fix"]
     assert studio.wait(answer["run_id"])["state"]["type"] in {"COMPLETED", "FAILED"}

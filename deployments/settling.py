@@ -13,8 +13,6 @@ from tasks.ledger import Entry, State
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
 
-"""How much of a render key is shown to people."""
-
 
 class Way(StrEnum):
     """What a person may decide."""

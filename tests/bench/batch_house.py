@@ -6,7 +6,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import cv2
 
@@ -129,14 +129,19 @@ class BatchHouse(Protocol):
 
         return asyncio.run(count())
 
-    def in_doubt(self) -> int:
-        """How many submissions nobody knows the outcome of."""
+    def settle_doubts(self) -> None:
+        """Settle every submission of unknown outcome by what the sandbox, as the vendor's console, has of its text."""
+        jobs = {job["body"].get("ttsText"): job["job_id"] for job in self.control.submissions("topview")}
 
-        async def count() -> int:
+        async def settle() -> None:
             async with await Ledger.open(self.ledger_url) as ledger:
-                return len(await ledger.in_states({State.SUBMITTING, State.AMBIGUOUS}))
+                for entry in await ledger.in_states({State.AMBIGUOUS}):
+                    job_id = jobs.get(entry.payload["ttsText"])
+                    to: Literal[State.SUBMITTED, State.RESERVED] = State.SUBMITTED if job_id else State.RESERVED
+                    note = "seen in the console" if job_id else "not in the console"
+                    await ledger.settle(entry.id, to, owner="a person", note=note, job_id=job_id)
 
-        return asyncio.run(count())
+        asyncio.run(settle())
 
 
 class Watch(Protocol):

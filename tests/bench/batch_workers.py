@@ -126,10 +126,9 @@ def _hurt(cluster: BatchCluster, number: int) -> list[Row]:
     if named:
         _settle(cluster)
         again = cluster.follow_batch(batch, within_seconds=WITHIN_SECONDS)
-        if again.state != "COMPLETED" or sum(cluster.outcomes(again.run_id).values()) != number:
-            raise RuntimeError(
-                f"rows are left: {cluster.outcomes(again.run_id)}:\n{cluster.logs(again.run_id)[-3000:]}"
-            )
+        counts = cluster.outcomes(again.run_id)
+        if again.state != "COMPLETED" or sum(counts.values()) != number:
+            raise RuntimeError(f"rows are left: {counts}:\n{cluster.logs(again.run_id)[-3000:]}")
         told = f"{number - named} rows have their video, {named} were in doubt and have it after being settled"
     jobs = cluster.control.submissions("topview")[before:]
     paid_twice = len(jobs) - len({job["body"]["ttsText"] for job in jobs})

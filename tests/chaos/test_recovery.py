@@ -18,8 +18,6 @@ from tests.e2e.api import StudioApi
 
 pytestmark = pytest.mark.chaos
 
-WAITING = "wait for the render"
-
 
 def _request() -> dict[str, Any]:
     """A render of its own for every test, long enough to be caught in the middle."""
@@ -63,14 +61,11 @@ def _wait_until_accepted(api: StudioApi, rows: list[tuple[str, int, str]]) -> No
         time.sleep(0.1)
 
 
-def _interrupted(api: StudioApi, step: str, disturb: Callable[[str], None]) -> str:
-    """Render while something is disturbed in the middle of a step; checks that all is well and returns the run."""
+def _interrupted(api: StudioApi, disturb: Callable[[str], None]) -> str:
+    """Render, and disturb something while the render is waited for; checks that all is well and returns the run."""
     jobs, rows = api.jobs(), api.submissions()
     run_id = api.start(_request())
-    if step == WAITING:
-        _wait_until_accepted(api, rows)
-    else:
-        api.wait_for_step(run_id, step)
+    _wait_until_accepted(api, rows)
     disturb(run_id)
     run = api.wait(run_id, 300)
 
@@ -93,7 +88,7 @@ def test_killed_flow_process_is_started_again_and_resumes(api: StudioApi) -> Non
         killed_at = time.monotonic()
         api.wait_for(run_id, lambda run: run["run_count"] >= 2, 60)
 
-    run_id = _interrupted(api, WAITING, kill)
+    run_id = _interrupted(api, kill)
 
     assert "AwaitingRestart" in api.states(run_id)
     assert api.run(run_id)["run_count"] == 2
@@ -101,14 +96,14 @@ def test_killed_flow_process_is_started_again_and_resumes(api: StudioApi) -> Non
 
 def test_killed_worker_does_not_take_the_run_with_it(api: StudioApi) -> None:
     """SIGKILL of the worker: the run goes on, and the next run finds a new worker."""
-    _interrupted(api, WAITING, lambda _run: _kill(_part(api, "worker")))
+    _interrupted(api, lambda _run: _kill(_part(api, "worker")))
 
     assert api.wait(api.start(_request()))["state"]["type"] == "COMPLETED"
 
 
 def test_killed_renderer_starts_over_with_the_same_job(api: StudioApi) -> None:
     """SIGKILL of the renderer and its pool: the job is queued again by itself."""
-    _interrupted(api, WAITING, lambda _run: _kill(_part(api, "renderer")))
+    _interrupted(api, lambda _run: _kill(_part(api, "renderer")))
 
 
 def test_store_killed_in_mid_upload_gets_the_whole_video(api: StudioApi) -> None:
@@ -122,7 +117,7 @@ def test_store_killed_in_mid_upload_gets_the_whole_video(api: StudioApi) -> None
         time.sleep(2)
         _kill(stores)
 
-    _interrupted(api, WAITING, freeze_then_kill)
+    _interrupted(api, freeze_then_kill)
 
 
 def test_killed_prefect_server_comes_back_and_the_run_ends_well(api: StudioApi) -> None:
@@ -135,7 +130,7 @@ def test_killed_prefect_server_comes_back_and_the_run_ends_well(api: StudioApi) 
             assert time.monotonic() < end, "the server did not come back"
             time.sleep(0.5)
 
-    _interrupted(api, WAITING, kill)
+    _interrupted(api, kill)
 
 
 def test_run_that_keeps_dying_ends_with_its_count(api: StudioApi) -> None:
@@ -162,4 +157,4 @@ def test_run_whose_machine_went_away_is_noticed_by_its_silence(api: StudioApi) -
         _kill(api.flow_processes(run_id))
         api.wait_for(run_id, lambda run: run["run_count"] >= 2, 300)
 
-    _interrupted(api, WAITING, kill)
+    _interrupted(api, kill)

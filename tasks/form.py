@@ -1,6 +1,6 @@
 """How the models of a request appear in Prefect's run form."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -35,12 +35,19 @@ TELLING = {
 """The field that only one kind has."""
 
 
-def infer_kind(given: object) -> object:
-    """Fill in `kind` from the fields that were given."""
-    if not isinstance(given, dict) or given.get("kind"):
-        return given
-    kinds = [kind for field, kind in TELLING.items() if given.get(field) not in (None, "")]
-    return {**given, "kind": kinds[0]} if len(kinds) == 1 else given
+def kind_told_by(telling: Mapping[str, str]) -> Callable[[object], object]:
+    """A validator that fills in `kind` from the one field that only this kind has."""
+
+    def infer(given: object) -> object:
+        if not isinstance(given, dict) or given.get("kind"):
+            return given
+        kinds = [kind for field, kind in telling.items() if given.get(field) not in (None, "")]
+        return {**given, "kind": kinds[0]} if len(kinds) == 1 else given
+
+    return infer
+
+
+infer_kind = kind_told_by(TELLING)
 
 
 def choice(position: int) -> Callable[[dict[str, Any]], None]:

@@ -1,0 +1,1 @@
+"""Live shows: a rundown drives a digital human in a room, and the stream always closes."""

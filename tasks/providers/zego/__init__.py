@@ -1,0 +1,1 @@
+"""ZEGOCLOUD: digital humans that speak live into a room."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, co
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
-PAID_PROVIDERS = ("topview", "mingyan")
+PAID_PROVIDERS = ("topview", "mingyan", "zego")
 
 
 def _default_home() -> Path:
@@ -101,6 +101,11 @@ class StudioSettings(BaseSettings):
         default=False, description="Allow mode avatar4, which TopView does not document for this endpoint."
     )
     mingyan_block: str = Field(default="mingyan", description="Name of the mingyan credentials block.")
+    zego_block: str = Field(default="zego", description="Name of the ZEGO credentials block.")
+    zego_callback_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="CallbackSecret of the ZEGO project, with which the webhooks check callbacks; empty: none are taken.",
+    )
     prices: dict[str, Price] = Field(
         default_factory=dict,
         description='Prices by provider or provider/mode, such as {"topview/avatar1": {"per_second": "0.1", '

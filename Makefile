@@ -4,17 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROVIDER ?= local
 SANDBOX ?=
+SHORT ?=
 # What the tests use is theirs alone: no setting of a person's shell leaks in.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo up down test test-cluster chaos lint format bench lock clean
+.PHONY: help demo demo-show up down test test-cluster chaos lint format bench lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.run ## produce one real talking video from nothing, at .studio/demo.mp4; PROVIDER=topview or mingyan in the sandbox
 	$(BIN)/studio demo --provider $(PROVIDER)
+
+demo-show: $(VENV)/.run ## broadcast a three-minute live show with every kind of cue in the sandbox; SHORT=1 takes half a minute
+	$(BIN)/studio demo-show $(if $(filter-out 0,$(SHORT)),--short)
 
 up: $(VENV)/.run ## start the studio and keep it running until Ctrl-C; SANDBOX=1 plays the paid providers on this machine
 	$(BIN)/studio up $(if $(filter-out 0,$(SANDBOX)),--sandbox)

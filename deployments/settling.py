@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from tasks.errors import StudioError
-from tasks.ledger import Entry, State
+from tasks.ledger import LIVE_PROVIDERS, Entry, State
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
@@ -48,9 +48,9 @@ _WAYS: Mapping[State, frozenset[Way]] = {
 
 
 async def list_waiting(ledger: "Ledger", submit_timeout: float) -> list[Entry]:
-    """Rows that need a person: ambiguous ones, and those being submitted for longer than can be, oldest first."""
-    waiting = await ledger.in_states({State.AMBIGUOUS})
-    waiting += await ledger.stale(State.SUBMITTING, timedelta(seconds=submit_timeout))
+    """Renders that need a person: ambiguous ones, and those being submitted for longer than can be, oldest first."""
+    waiting = await ledger.in_states({State.AMBIGUOUS}, without=LIVE_PROVIDERS)
+    waiting += await ledger.stale(State.SUBMITTING, timedelta(seconds=submit_timeout), without=LIVE_PROVIDERS)
     return sorted(waiting, key=lambda entry: entry.updated_at)
 
 
@@ -83,6 +83,11 @@ def refuse_unfit(entry: Entry, way: Way, submit_timeout: float) -> None:
     Raises:
         StudioError: with what to do instead.
     """
+    if entry.provider in LIVE_PROVIDERS:
+        raise StudioError(
+            f"{entry.short_key} is a live stream, which is {entry.state}.",
+            fix="`close-streams` settles it by itself, within minutes of its show's end.",
+        )
     if entry.state is State.SUBMITTING:
         _refuse_fresh(entry, submit_timeout)
     if way not in _WAYS.get(entry.state, frozenset()):

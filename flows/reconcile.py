@@ -2,7 +2,8 @@
 
 Runs every ten minutes beside live runs. It looks at the provider and never guesses, submits nothing, and may be run
 again and again: what it finds done it leaves alone. Its report names every render that needs a person, with the command
-that settles it; the money that the providers say they took goes into the ledger on the way.
+that settles it; the money that the providers say they took goes into the ledger on the way. Live streams that nobody
+attends to are closed first, as `close-streams` does every minute.
 
 Needs the storage block named by ``STUDIO_STORAGE_BLOCK`` (``studio-archive`` unless set), the ledger, and the
 credentials of the providers whose jobs were left.
@@ -31,6 +32,7 @@ from tasks.outcome import failed_state
 from tasks.pass_report import last_state, report_pass
 from tasks.runlog import show_plain_log
 from tasks.scratch import scratch_folder
+from tasks.show.reaping import reap_streams
 
 Minutes = Annotated[
     int, Field(ge=1, le=60, description="Nothing new is begun after this many minutes; the next pass goes on.")
@@ -58,6 +60,7 @@ async def reconcile(minutes: Minutes = 8, unattended_minutes: Unattended = None)
     owner, until = str(flow_run.get_id()), time.monotonic() + minutes * 60
     try:
         with scratch_folder() as folder:
+            streams = await reap_streams(until)
             rows = await find_leftovers(unattended_minutes)
             rows = await give_up_intents(rows, owner, until)
             rows = await look_for_unanswered(rows, owner, until)
@@ -65,6 +68,6 @@ async def reconcile(minutes: Minutes = 8, unattended_minutes: Unattended = None)
             rows = await finish_videos(rows, folder, until)
             rows += await hand_out_archived(unattended_minutes, folder, until)
             notes = await read_charges(until) + await free_uploads()
-            return last_state(await report_pass(rows, notes))
+            return last_state(await report_pass(rows, streams + notes))
     except StudioError as error:
         return failed_state(error)

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -13,6 +14,7 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
 # All that is handed out for the internet; outside of it lie old site-local and networks' own NAT64 prefixes.
 _GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
+_INSIDE_NAMES = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 
 
 async def resolve_host(host: str, port: int) -> list[str]:
@@ -48,6 +50,33 @@ def why_closed(address: str) -> str:
         if fits:
             return name
     return ""
+
+
+def why_unfetchable(address: str, *, vendor_is_inside: bool) -> str:
+    """Say in words why a vendor cannot fetch files from a server of ours; empty where it can.
+
+    Args:
+        address: of the server, as http(s)://host[:port].
+        vendor_is_inside: the vendor itself is on our own network, such as the sandbox.
+    """
+    if not address.isascii():
+        return "it is not plain ASCII"
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").rstrip(".")
+    except ValueError:
+        return "it is no address"
+    if parts.scheme not in {"http", "https"} or not host:
+        return "it does not start with http:// or https:// and a host"
+    if vendor_is_inside:
+        return ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        inside = "." not in host or host.endswith(_INSIDE_NAMES)
+        return f"{host} is a name of our own network" if inside else ""
+    closed = why_closed(host)
+    return f"{host} is {closed}" if closed else ""
 
 
 def _unwrapped(address: _Address) -> _Address:

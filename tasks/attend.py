@@ -17,7 +17,7 @@ from tasks.blocks import load_store
 from tasks.delivery import Delivery
 from tasks.errors import JobUnknown, ProviderUnavailable, RenderFailed
 from tasks.handout import hand_out
-from tasks.ledger import Entry, State
+from tasks.ledger import LIVE_PROVIDERS, Entry, State
 from tasks.ledger.opening import open_ledger
 from tasks.leftovers import (
     Leftover,
@@ -191,7 +191,7 @@ async def _unpublished(unattended: timedelta, until: float) -> list[Leftover]:
     """Lately archived rows without a manifest for the labels that they were asked with."""
     now = datetime.now(UTC)
     async with open_ledger() as ledger:
-        archived = await ledger.archived_since(now - PUBLISHED_WITHIN, limit=MOST_ARCHIVED)
+        archived = await ledger.archived_since(now - PUBLISHED_WITHIN, without=LIVE_PROVIDERS, limit=MOST_ARCHIVED)
     if len(archived) == MOST_ARCHIVED:
         log.warning("more archived rows than are looked at limit=%d", MOST_ARCHIVED)
     window = (now - PUBLISHED_WITHIN, now - unattended)

@@ -59,3 +59,47 @@ def choice(position: int) -> Callable[[dict[str, Any]], None]:
         schema["position"] = position
 
     return place
+
+
+def optional(position: int, **more: Any) -> Callable[[dict[str, Any]], None]:
+    """Place a field that may be empty in the run form; as a choice between a type and None it would need a click."""
+
+    def place(schema: dict[str, Any]) -> None:
+        (kind,) = (branch for branch in schema.pop("anyOf") if branch != {"type": "null"})
+        schema.pop("default", None)
+        schema.update(kind | at(position, **more))
+
+    return place
+
+
+def one_of(title: str, *kinds: type[BaseModel]) -> Callable[[dict[str, Any]], None]:
+    """Draw a union inside a list as one group with the fields of all kinds, to be left empty but for those of one.
+
+    Prefect's form has a choice only for single fields; a union in a list it shows as raw JSON.
+
+    Args:
+        title: what an item of the list is called.
+        kinds: the members of the union; fields that all of them have come last, once.
+    """
+
+    def place(schema: dict[str, Any]) -> None:
+        whole = [kind.model_json_schema() for kind in kinds]
+        shared = set.intersection(*(set(kind["properties"]) for kind in whole))
+        fields: dict[str, Any] = {}
+        for order, kind in enumerate(whole):
+            for name, field in kind["properties"].items():
+                known = fields.get(name)
+                if name in shared:
+                    titled, position = field["title"], 1000 + field["position"]
+                elif known is None:
+                    titled = kind["title"] if field["title"] == kind["title"] else f"{kind['title']}: {field['title']}"
+                    position = 20 * order + field["position"]
+                else:
+                    titled, position = f"{kind['title']} / {known['title']}", known["position"]
+                # A default would be sent along with every other kind, which has no such field.
+                plain = {key: value for key, value in field.items() if key != "default"}
+                fields[name] = plain | {"title": titled, "position": position}
+        schema.clear()
+        schema.update(type="object", title=title, properties=fields)
+
+    return place

@@ -29,7 +29,7 @@ from tasks.errors import (
     StudioError,
     StudioUnavailable,
 )
-from tasks.ledger import Entry, State, StateConflict
+from tasks.ledger import LIVE_PROVIDERS, Entry, State, StateConflict
 from tasks.ledger.opening import open_ledger
 from tasks.plan import RenderPlan
 from tasks.providers.base import Estimate
@@ -119,7 +119,7 @@ Work = Callable[["Ledger", Leftover], Awaitable[Leftover]]
 
 @step("find what was left")
 async def find_leftovers(unattended_minutes: float | None = None) -> list[Leftover]:
-    """Unfinished rows that nobody attends to, the longest unattended first.
+    """Unfinished renders that nobody attends to, the longest unattended first; live streams have their own flow.
 
     Args:
         unattended_minutes: minutes without a change or a planned question; None takes the setting, 0 finds all.
@@ -137,7 +137,11 @@ async def find_leftovers(unattended_minutes: float | None = None) -> list[Leftov
         State.SUCCEEDED: unattended,
     }
     async with open_ledger() as ledger:
-        rows = [row for state, age in patience.items() for row in await ledger.stale(state, age, limit=MOST_ROWS)]
+        rows = [
+            row
+            for state, age in patience.items()
+            for row in await ledger.stale(state, age, without=LIVE_PROVIDERS, limit=MOST_ROWS)
+        ]
         rows += await _accepted(ledger, unattended)
     rows.sort(key=lambda row: row.next_poll_at or row.updated_at)
     log.info("found left behind rows=%d %s", len(rows), dict(Counter(str(row.state) for row in rows)))
@@ -147,9 +151,9 @@ async def find_leftovers(unattended_minutes: float | None = None) -> list[Leftov
 async def _accepted(ledger: "Ledger", unattended: timedelta) -> list[Entry]:
     """Accepted renders that nobody means to ask for."""
     if not unattended:
-        return await ledger.in_states({State.SUBMITTED}, limit=MOST_ROWS)
+        return await ledger.in_states({State.SUBMITTED}, without=LIVE_PROVIDERS, limit=MOST_ROWS)
     # Intents are among them, which must not crowd the others out.
-    rows = await ledger.unattended(unattended, limit=5 * MOST_ROWS)
+    rows = await ledger.unattended(unattended, without=LIVE_PROVIDERS, limit=5 * MOST_ROWS)
     return [row for row in rows if row.state is State.SUBMITTED][:MOST_ROWS]
 
 

@@ -1,14 +1,39 @@
 """Read a request from a form, an API call or a file, and refuse it in words a person can act on."""
 
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from tasks.errors import Problem, RequestRefused
 from tasks.form import TELLING
 from tasks.models import RenderRequest
 
 Model = TypeVar("Model", bound=BaseModel)
+Place = tuple[int | str, ...]
+
+
+@dataclass(frozen=True)
+class Wording:
+    """What people are told about the fields of a form.
+
+    Args:
+        whole: name of the form itself.
+        path: how a field is called, from pydantic's place of it.
+        telling: the field that only one kind has, and that kind; for forms with choices.
+        choices: the way out for a choice that cannot be told, by the choice's field.
+        missing: the way out for a field that is missing, where it is not obvious.
+        forms: what a text must look like, by the field's last name.
+    """
+
+    whole: str
+    path: Callable[[Place], str]
+    telling: Mapping[str, str]
+    choices: Callable[[str], str]
+    missing: Mapping[str, str]
+    forms: Mapping[str, str]
 
 
 def read_request(raw: object) -> RenderRequest:
@@ -20,8 +45,8 @@ def read_request(raw: object) -> RenderRequest:
     return read_form(RenderRequest, raw)
 
 
-def read_form(model: type[Model], raw: object) -> Model:
-    """Read any form of the studio.
+def read_form(model: type[Model], raw: object, wording: Wording | None = None) -> Model:
+    """Read any form of the studio; without a wording of its own in the words of a render.
 
     Raises:
         RequestRefused: naming every field that is wrong, and the way out.
@@ -31,63 +56,73 @@ def read_form(model: type[Model], raw: object) -> Model:
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise RequestRefused(_problems(error)) from None
+        raise RequestRefused(_problems(error, wording or _RENDER)) from None
 
 
-_MISSING = {
-    "avatar": "Give a portrait, a clip, a stock or an own avatar (on the command line --image, --clip, --avatar-id or "
-    "--custom-avatar-id).",
-    "speech": "Give a script or a recording (on the command line --script, --script-file or --audio).",
-}
 _KINDS = {"avatar": "portrait, clip, stock, custom", "speech": "script, recording"}
-_FORMS = {
-    "language": "Write a language tag such as en, en-GB or zh-CN.",
-    "tags": "Use letters, digits, spaces and . : @ / + - only.",
-    "text": "Write one line without control characters.",
-}
 _UNION_TAGS = {"portrait", "clip", "stock", "custom", "script", "recording"}
+_RENDER = Wording(
+    whole="request",
+    path=lambda place: ".".join(str(part) for part in place if part not in _UNION_TAGS),
+    telling=TELLING,
+    choices=lambda field: f"Set kind to one of {_KINDS.get(field, '')}.",
+    missing={
+        "avatar": "Give a portrait, a clip, a stock or an own avatar (on the command line --image, --clip, --avatar-id "
+        "or --custom-avatar-id).",
+        "speech": "Give a script or a recording (on the command line --script, --script-file or --audio).",
+    },
+    forms={
+        "language": "Write a language tag such as en, en-GB or zh-CN.",
+        "tags": "Use letters, digits, spaces and . : @ / + - only.",
+        "text": "Write one line without control characters.",
+    },
+)
 
 
-def _problems(error: ValidationError) -> list[Problem]:
+def _problems(error: ValidationError, wording: Wording) -> list[Problem]:
     """Turn pydantic's findings into field, wrong and fix, in the words of the form."""
     problems = []
     for found in error.errors(include_url=False):
-        field = ".".join(str(part) for part in found["loc"] if part not in _UNION_TAGS) or "request"
-        problems.append(_problem(field, found["type"], found["msg"], found.get("ctx", {}), found["input"]))
+        field = wording.path(found["loc"]) or wording.whole
+        problems.append(_problem(field, found, wording))
     return problems
 
 
-def _problem(field: str, kind: str, message: str, context: dict[str, Any], given: object) -> Problem:
+def _problem(field: str, found: ErrorDetails, wording: Wording) -> Problem:
+    kind, message, context, given = found["type"], found["msg"], found.get("ctx", {}), found["input"]
     if kind == "value_error":
         wrong, _, fix = str(context["error"]).partition(". ")
         return Problem(field, f"{wrong}.", fix)
     wrong = f"{message[0].lower()}{message[1:]}."
     problem = Problem(field, wrong, f"You gave {_short(given)}.")
     if kind == "missing":
-        problem = Problem(field, "is missing.", _MISSING.get(field, "Fill it in."))
+        problem = Problem(field, "is missing.", wording.missing.get(field, "Fill it in."))
     elif kind == "string_pattern_mismatch":
         name = field.rstrip("0123456789").rstrip(".").rpartition(".")[2]
-        problem = Problem(field, f"{_short(given)} does not have the right form.", _FORMS.get(name, ""))
+        problem = Problem(field, f"{_short(given)} does not have the right form.", wording.forms.get(name, ""))
     elif kind == "extra_forbidden":
         problem = Problem(field, "is not a field of this form.", "Remove it or mend its spelling.")
     elif kind.startswith("union_tag"):
-        problem = _choice_problem(field, given)
+        problem = _choice_problem(field, given, wording)
     elif kind == "literal_error":
         problem = Problem(field, f"{_short(given)} is not allowed.", f"Choose {context['expected']}.")
+    elif kind == "timezone_aware" or kind.startswith("datetime"):
+        wrong = f"{_short(given)} is not a moment with its time zone."
+        problem = Problem(field, wrong, "Write it as 2026-10-01T09:00:00+02:00.")
     elif kind in {"model_type", "model_attributes_type", "dict_type"}:
         problem = Problem(field, "must be a group of fields (a JSON object).", "Give its fields by name.")
     return problem
 
 
-def _choice_problem(field: str, given: object) -> Problem:
+def _choice_problem(field: str, given: object, wording: Wording) -> Problem:
     """A choice that cannot be told from the fields that were given."""
     group = given if isinstance(given, dict) else {}
-    told = [name for name in TELLING if group.get(name) not in (None, "")]
+    told = [name for name in wording.telling if group.get(name) not in (None, "")]
     if len(told) > 1 and not group.get("kind"):
         return Problem(field, f"{' and '.join(told)} are given together.", "Leave one of them.")
-    if (empty := [name for name in TELLING if name in group]) and not told:
+    if (empty := [name for name in wording.telling if name in group]) and not told:
         return Problem(f"{field}.{empty[0]}", "is empty.", "Fill it in.")
-    return Problem(f"{field}.kind", "is missing or unknown.", f"Set kind to one of {_KINDS.get(field, '')}.")
+    return Problem(f"{field}.kind", "is missing or unknown.", wording.choices(field))
 
 
 def _short(given: object) -> str:

@@ -104,7 +104,7 @@ class StudioSettings(BaseSettings):
     zego_block: str = Field(default="zego", description="Name of the ZEGO credentials block.")
     zego_callback_secret: SecretStr = Field(
         default=SecretStr(""),
-        description="CallbackSecret of the ZEGO project, with which the webhooks check callbacks; empty: none are taken.",
+        description="CallbackSecret of the ZEGO project, which signs its callbacks; empty: none are taken.",
     )
     prices: dict[str, Price] = Field(
         default_factory=dict,

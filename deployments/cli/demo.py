@@ -5,18 +5,15 @@ For a paid provider the sandbox stands in: the whole path is real, and the video
 
 import asyncio
 import tempfile
-import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from deployments.cli.borrowed import borrowed_studio
 from deployments.cli.console import Output, join_studio, run_command
-from deployments.cli.display import StartDisplay
 from infra.studio.config import StudioConfig, load_config
-from infra.studio.lifecycle import launch, require_sandbox, stop, wait_until_ready, wait_until_taken_over
-from infra.studio.state import is_running
 
 DEADLINE_SECONDS = 1800
 
@@ -49,28 +46,8 @@ def demo(
 
 
 def _demo(output: Output, config: StudioConfig, provider: DemoProvider, *, keep_running: bool) -> int:
-    started = not is_running(config.lock_file)
-    if started:
-        _start(output, config)
-    else:
-        require_sandbox(config, wait_until_taken_over(config, lambda _state: None))
-    try:
+    with borrowed_studio(output, config, keep_running=keep_running):
         return _produce(output, config, provider)
-    finally:
-        if started and not keep_running:
-            again = "make up SANDBOX=1" if config.sandbox else "make up"
-            output.say(f"stopping the studio; `{again}` starts it again and keeps it running.")
-            stop(config)
-
-
-def _start(output: Output, config: StudioConfig) -> None:
-    supervisor = launch(config, leash=False)
-    try:
-        with StartDisplay(output, threading.Event()) as display:
-            wait_until_ready(config, supervisor, display.show)
-    except KeyboardInterrupt:
-        stop(config)
-        raise
 
 
 def _produce(output: Output, config: StudioConfig, provider: DemoProvider) -> int:

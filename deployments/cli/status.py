@@ -42,7 +42,7 @@ def _status(output: Output) -> int:
     )
     output.rows(["part", "state", "pid", "up", "memory", "restarts", "address"], [_part_row(part) for part in parts])
     if state.sandbox:
-        output.say("\nTopView and mingyan are played by the sandbox.")
+        output.say("\nTopView, mingyan and ZEGO are played by the sandbox.")
     if runs:
         output.say("")
         output.rows(["run", "state", "started", "seconds"], [_run_row(run) for run in runs])

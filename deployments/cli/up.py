@@ -117,7 +117,7 @@ def _announce(output: Output, config: StudioConfig, state: StudioState, word: st
     )
     output.table("", addresses(config, state))
     if state.sandbox:
-        output.say("TopView and mingyan are played by the sandbox: nothing is sent to them and nothing is paid.")
+        output.say("TopView, mingyan and ZEGO are played by the sandbox: nothing is sent to them and nothing is paid.")
     output.result(
         state=word,
         home=str(config.root),

@@ -21,9 +21,11 @@ _GENERATED = (
     "S3_SECRET_KEY",
     "WEED_KEY",
     "STUDIO_WEBHOOK_SECRET",
+    "STUDIO_ZEGO_CALLBACK_SECRET",
     "SANDBOX_TOPVIEW_UID",
     "SANDBOX_TOPVIEW_KEY",
     "SANDBOX_MINGYAN_KEY",
+    "SANDBOX_ZEGO_SERVER_SECRET",
 )
 """Letters and digits only: most of them become part of an address."""
 
@@ -46,6 +48,8 @@ STUDIO_CONCURRENCY={{}}
 # that people and providers are given; to the second, providers tell that a job ended; without it they are not asked to.
 # S3_PUBLIC_ENDPOINT=https://media.example.com
 # STUDIO_WEBHOOK_URL=https://studio.example.com/notices
+# ZEGO calls an address that its support was given; let it lead to /zego of the same service, and put the CallbackSecret
+# of your ZEGO project in place of the made-up STUDIO_ZEGO_CALLBACK_SECRET above, which is good for the sandbox only.
 
 # For a store other than the SeaweedFS that comes along:
 # S3_ENDPOINT=s3.eu-central-1.amazonaws.com

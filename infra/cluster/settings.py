@@ -30,3 +30,5 @@ class SetupSettings(BaseSettings):
     topview_uid: SecretStr = Field(default=SecretStr(""), description="Account id that the sandbox accepts as TopView.")
     topview_key: SecretStr = Field(default=SecretStr(""), description="Key that it accepts as TopView.")
     mingyan_key: SecretStr = Field(default=SecretStr(""), description="Key that it accepts as mingyan.")
+    zego_server_secret: SecretStr = Field(default=SecretStr(""), description="ServerSecret that it accepts as ZEGO.")
+    zego_callback_secret: SecretStr = Field(default=SecretStr(""), description="What it signs ZEGO's callbacks with.")

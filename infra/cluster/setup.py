@@ -13,8 +13,8 @@ from prefect.variables import Variable
 
 from deployments.register import register_all
 from infra.cluster.settings import SetupSettings
-from infra.studio.blocks import SANDBOX_ACCOUNT, register_block_types
-from infra.studio.config import MINGYAN_SANDBOX_BLOCK, TOPVIEW_SANDBOX_BLOCK, WORK_POOL
+from infra.studio.blocks import SANDBOX_ACCOUNT, register_block_types, sandbox_zego
+from infra.studio.config import MINGYAN_SANDBOX_BLOCK, TOPVIEW_SANDBOX_BLOCK, WORK_POOL, ZEGO_SANDBOX_BLOCK
 from infra.studio.interrupted import cancel_runs_of_other_accounts
 from infra.studio.parts.object_store import round_trip
 from infra.studio.provision import make_work_pool
@@ -55,8 +55,8 @@ def check_accounts(setup: SetupSettings, settings: StudioSettings) -> None:
     Raises:
         StudioError: the sandbox runs and a block is not the sandbox's, or the other way round.
     """
-    names = {settings.topview_block, settings.mingyan_block}
-    sandbox_names = {TOPVIEW_SANDBOX_BLOCK, MINGYAN_SANDBOX_BLOCK}
+    names = {settings.topview_block, settings.mingyan_block, settings.zego_block}
+    sandbox_names = {TOPVIEW_SANDBOX_BLOCK, MINGYAN_SANDBOX_BLOCK, ZEGO_SANDBOX_BLOCK}
     if (setup.sandbox_url and names != sandbox_names) or (not setup.sandbox_url and names & sandbox_names):
         raise StudioError(
             f"CLUSTER_SANDBOX_URL is {setup.sandbox_url!r} and the providers' blocks are {', '.join(sorted(names))}.",
@@ -98,8 +98,10 @@ async def _save_sandbox_blocks(setup: SetupSettings) -> None:
         account=SANDBOX_ACCOUNT,
         base_url=f"{setup.sandbox_url}/mingyan/kyyReactApiServer",
     )
+    zego = sandbox_zego(f"{setup.sandbox_url}/zego", setup.zego_server_secret, setup.zego_callback_secret)
     await topview.asave(TOPVIEW_SANDBOX_BLOCK, overwrite=True)
     await mingyan.asave(MINGYAN_SANDBOX_BLOCK, overwrite=True)
+    await zego.asave(ZEGO_SANDBOX_BLOCK, overwrite=True)
 
 
 async def _keep_accounts_apart(client: PrefectClient, now: str) -> None:

@@ -21,7 +21,7 @@ _STOP_SECONDS = 2
 def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m infra.sandbox", description="Vendors on loopback, for tests.")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--host", default="127.0.0.1", help="IP address to listen on")
     parser.add_argument("--port", type=int, required=True, help="port to listen on")
     parser.add_argument("--folder", type=Path, required=True, help="where the state is kept")
     parser.add_argument("--renderer", choices=("quick", "local", "clip"), default="quick", help="who makes the videos")
@@ -30,7 +30,7 @@ def main() -> None:
     # Its lines carry whole addresses, and with them the signatures of links.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     folder = arguments.folder.resolve()
-    app = build_app(folder, _renderer(arguments.renderer, folder), Credentials.from_environment())
+    app = build_app(folder, _renderer(arguments.renderer, folder), Credentials.from_environment(), arguments.host)
     uvicorn.run(
         app,
         host=arguments.host,
@@ -38,6 +38,7 @@ def main() -> None:
         http=CuttableProtocol,
         ws="none",
         access_log=False,
+        date_header=False,
         log_config=None,
         log_level="warning",
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,

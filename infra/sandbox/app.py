@@ -1,13 +1,15 @@
-"""Puts the sandbox together: one ASGI app with both vendors, the bucket, the result links and the control side."""
+"""Puts the sandbox together: one ASGI app with all vendors, the bucket, the result links and the control side."""
 
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Mount, Route
 
 from infra.sandbox.control import Control
+from infra.sandbox.dates import ZEGO_PATH, Dated
 from infra.sandbox.faults import FaultBook, Holds
 from infra.sandbox.files import Bucket, Results
 from infra.sandbox.gate import Desk, Gate
@@ -28,10 +30,18 @@ from infra.sandbox.topview.notices import NoticeSender
 from infra.sandbox.topview.tasks import Tasks, task_result
 from infra.sandbox.topview.uploads import Uploads
 from infra.sandbox.truth import Truth
+from infra.sandbox.zego.vendor import Zego
 
 
-def build_app(folder: Path, renderer: Renderer, credentials: Credentials) -> Starlette:
-    """A sandbox that keeps its state in a folder, and goes on there with what was left unfinished."""
+def build_app(folder: Path, renderer: Renderer, credentials: Credentials, host: str) -> Starlette:
+    """A sandbox that keeps its state in a folder, and goes on there with what was left unfinished.
+
+    Args:
+        folder: where the state is kept.
+        renderer: who makes the videos.
+        credentials: who may call.
+        host: IP address that ZEGO's drive socket listens on.
+    """
     folders = Folders(folder)
     folders.prepare()
     truth, signer = Truth(folder / "truth.db"), Signer(folder / "link.key")
@@ -57,6 +67,8 @@ def build_app(folder: Path, renderer: Renderer, credentials: Credentials) -> Sta
     )
     parts = (uploads, catalogues, tasks, notices, Credits(truth, uid, key))
     mingyan = MingyanService(truth, faults, results, workshop)
+    zego = Zego(desk, folders.inputs, credentials, host)
+    house = House(folders, truth, rate, faults, holds, workshop, zego)
 
     put = gates["topview"].guard("upload_put", bucket.put, public=True)
     downloads = [
@@ -67,18 +79,22 @@ def build_app(folder: Path, renderer: Renderer, credentials: Credentials) -> Sta
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:  # noqa: ARG001 - ASGI's form
         workshop.resume()
+        await zego.start()
         yield
         holds.release()
+        await zego.stop()
         await workshop.stop()
         truth.close()
 
     return Starlette(
         routes=[
-            Mount("/control", routes=Control(House(folders, truth, rate, faults, holds, workshop)).routes()),
+            Mount("/control", routes=Control(house).routes()),
             Mount("/topview", routes=[route for part in parts for route in part.routes(gates["topview"])]),
             Mount("/mingyan", routes=mingyan.routes(gates["mingyan"])),
+            Mount(ZEGO_PATH, routes=zego.routes()),
             Route("/bucket/topview/{file_id}", put, methods=["PUT"]),
             *downloads,
         ],
+        middleware=[Middleware(Dated, truth)],
         lifespan=lifespan,
     )

@@ -13,7 +13,7 @@ from infra.sandbox.faults import Fault
 from infra.sandbox.house import House
 from infra.sandbox.knobs import Knobs
 from infra.sandbox.mingyan.service import WORDS as MINGYAN_WORDS
-from infra.sandbox.records import VENDORS
+from infra.sandbox.records import RENDERING
 from infra.sandbox.topview.tasks import WORDS as TOPVIEW_WORDS
 
 
@@ -35,6 +35,7 @@ class Control:
             Route("/faults", self.clear, methods=["DELETE"]),
             Route("/held", self.held),
             Route("/release", self.release, methods=["POST"]),
+            Route("/zego/cut", self.cut_sockets, methods=["POST"]),
             Route("/reset", self.reset, methods=["POST"]),
         ]
 
@@ -46,12 +47,16 @@ class Control:
         """What was asked, accepted, refused and charged."""
         truth = self._house.truth
         return JSONResponse(
-            {"topview": truth.report("topview", TOPVIEW_WORDS), "mingyan": truth.report("mingyan", MINGYAN_WORDS)}
+            {
+                "topview": truth.report("topview", TOPVIEW_WORDS),
+                "mingyan": truth.report("mingyan", MINGYAN_WORDS),
+                "zego": self._house.zego.report(),
+            }
         )
 
     async def polls(self, request: Request) -> Response:  # noqa: ARG002 - it asks nothing
         """How often each video was asked for, when it ended, and when that was first seen."""
-        return JSONResponse({vendor: self._house.truth.polls(vendor) for vendor in VENDORS})
+        return JSONResponse({vendor: self._house.truth.polls(vendor) for vendor in RENDERING})
 
     async def settings(self, request: Request) -> Response:  # noqa: ARG002 - it asks nothing
         """The settings as they are."""
@@ -86,11 +91,16 @@ class Control:
         self._house.holds.release()
         return JSONResponse({"ok": True})
 
+    async def cut_sockets(self, request: Request) -> Response:  # noqa: ARG002 - it asks nothing
+        """Close all drive sockets hard."""
+        return JSONResponse({"cut": self._house.zego.cut_sockets()})
+
     async def reset(self, request: Request) -> Response:  # noqa: ARG002 - it asks nothing
-        """Forget everything: jobs, files, charges, settings and faults."""
+        """Forget everything: jobs, files, charges, streams, settings and faults."""
         self._house.faults.clear()
         self._house.holds.release()
         await self._house.workshop.stop()
+        await self._house.zego.forget()
         self._house.truth.forget()
         self._house.rate.forget()
         for folder in self._house.folders.media():

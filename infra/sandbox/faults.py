@@ -31,6 +31,22 @@ CALLS: dict[Vendor, tuple[str, ...]] = {
         "avatar_query",
     ),
     "mingyan": ("submit", "query", "result"),
+    "zego": (
+        "humans",
+        "human",
+        "timbres",
+        "create",
+        "text",
+        "audio",
+        "ws",
+        "rtc",
+        "action",
+        "interrupt",
+        "stop",
+        "list",
+        "status",
+        "socket",
+    ),
 }
 FaultKind = Literal[
     "lost_answer",
@@ -56,6 +72,8 @@ FaultKind = Literal[
 ON_SUBMIT = frozenset({"stuck", "fail"})
 ON_QUERY = frozenset({"unknown_word", "wrong_md5"})
 _ON_RESULT = frozenset({"expired"})
+_SUBMITS = frozenset({"submit", "avatar_submit", "create"})
+_QUERIES = frozenset({"query", "avatar_query", "status"})
 _CLIENT_LOOK_SECONDS = 0.1
 
 
@@ -74,13 +92,12 @@ class Fault(BaseModel):
     def _fits(self) -> Self:
         if self.call not in CALLS[self.vendor]:
             raise ValueError(f"{self.vendor} has no call {self.call!r}")
-        submits, queries = self.call.endswith("submit"), self.call.endswith("query")
         wrong_place = (
-            (self.fault in ON_SUBMIT and not submits)
-            or (self.fault in ON_QUERY and not queries)
+            (self.fault in ON_SUBMIT and self.call not in _SUBMITS)
+            or (self.fault in ON_QUERY and self.call not in _QUERIES)
             or (self.fault in _ON_RESULT and self.call != "result")
         )
-        if wrong_place or (self.fault == "wrong_md5" and self.vendor == "topview"):
+        if wrong_place or (self.fault == "wrong_md5" and self.vendor != "mingyan"):
             raise ValueError(f"{self.fault!r} means nothing for {self.call!r} of {self.vendor}")
         return self
 

@@ -88,7 +88,7 @@ class Gate:
 
         async def answer(request: Request) -> Response:
             self._desk.truth.count_call(vendor, call)
-            if rated and not self._desk.rate.admit(vendor):
+            if rated and not self._desk.rate.admit(vendor, call):
                 return self._dialect.refuse(Refused("429", "Too many requests"))
             fault = self._desk.faults.take(vendor, call)
             try:

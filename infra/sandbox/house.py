@@ -7,13 +7,14 @@ from infra.sandbox.faults import FaultBook, Holds
 from infra.sandbox.rate import RateMeter
 from infra.sandbox.renders import Workshop
 from infra.sandbox.truth import Truth
+from infra.sandbox.zego.vendor import Zego
 
 
 @dataclass(frozen=True)
 class Folders:
     """The places below the sandbox's folder.
 
-    truth.db     jobs, uploads, charges, settings
+    truth.db     jobs, uploads, charges, streams, settings
     link.key     signs upload addresses and result links
     uploads/     files that customers uploaded
     inputs/      files that were fetched from customers
@@ -58,3 +59,4 @@ class House:
     faults: FaultBook
     holds: Holds
     workshop: Workshop
+    zego: Zego

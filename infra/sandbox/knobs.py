@@ -32,6 +32,20 @@ class Knobs(BaseModel):
     max_input_bytes: int = Field(512 * 1024 * 1024, gt=0, description="Largest upload or fetched input.")
     send_notices: bool = Field(default=True, description="Whether notices that were asked for are ever sent.")
     notice_pause_seconds: float = Field(0.5, ge=0, description="Pause before a notice is sent again.")
+    stream_start_seconds: float = Field(0.5, ge=0, description="Time from a stream task's creation to its streaming.")
+    stream_stop_seconds: float = Field(0.2, ge=0, description="Time that a stream takes to stop.")
+    stream_memory_seconds: float = Field(600, ge=0, description="How long an ended stream task can be asked for.")
+    zego_streams: int = Field(20, ge=0, description="Stream tasks that may be alive at the same time.")
+    zego_calls_per_second: float = Field(10, ge=0, description="Calls of each action that ZEGO allows in a second.")
+    zego_clock_skew_seconds: float = Field(0, description="How far ZEGO's clock is ahead of this machine's.")
+    zego_text_part: float = Field(1, gt=0, le=1, description="Part of a text that is said, to hurry; 1 is all of it.")
+    zego_lifetime_part: float = Field(
+        1, gt=0, le=1, description="Part of TTL and MaxIdleTime after which a stream ends, to hurry; 1 is all of it."
+    )
+    zego_callback_url: str | None = Field(
+        None, description="Where callbacks go; null is the address given at the start, empty is none."
+    )
+    zego_callback_pause_scale: float = Field(1, ge=0, description="Stretches the pauses between tries of a callback.")
 
     @model_validator(mode="after")
     def _bounds_fit(self) -> Self:
@@ -48,6 +62,10 @@ class Credentials:
     topview_uid: str
     topview_key: str
     mingyan_key: str
+    zego_app_id: int
+    zego_server_secret: str
+    zego_callback_secret: str
+    zego_callback_url: str
 
     def __repr__(self) -> str:
         """No keys in logs."""
@@ -60,4 +78,8 @@ class Credentials:
             topview_uid=os.environ.get("SANDBOX_TOPVIEW_UID", "sandbox-uid"),
             topview_key=os.environ.get("SANDBOX_TOPVIEW_KEY", "sandbox-topview-key"),
             mingyan_key=os.environ.get("SANDBOX_MINGYAN_KEY", "sandbox-mingyan-key"),
+            zego_app_id=int(os.environ.get("SANDBOX_ZEGO_APP_ID", "1234567890")),
+            zego_server_secret=os.environ.get("SANDBOX_ZEGO_SERVER_SECRET", "sandbox-zego-server-secret"),
+            zego_callback_secret=os.environ.get("SANDBOX_ZEGO_CALLBACK_SECRET", "sandbox-zego-callback-secret"),
+            zego_callback_url=os.environ.get("SANDBOX_ZEGO_CALLBACK_URL", ""),
         )

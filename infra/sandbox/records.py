@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-Vendor = Literal["topview", "mingyan"]
-VENDORS: tuple[Vendor, ...] = ("topview", "mingyan")
+Vendor = Literal["topview", "mingyan", "zego"]
+RENDERING: tuple[Vendor, ...] = ("topview", "mingyan")
+"""Those that render videos; the others stream."""
 
 
 class Notice(BaseModel):

@@ -72,6 +72,14 @@ class Truth:
         self._bound[job.vendor] += bound - self._bound_by.get(job.id, Decimal(0))
         self._bound_by[job.id] = bound
 
+    def keep(self, record: BaseModel, record_id: str) -> None:
+        """Keep a vendor's own kind of record as it is now; its class names the kind."""
+        self._write(record, record_id)
+
+    def kept(self, kind: type[R]) -> list[R]:
+        """All kept records of a kind, oldest first."""
+        return list(self._read(kind))
+
     def save_job(self, job: Job) -> None:
         """Keep a job as it is now."""
         self._write(job, job.id)
@@ -169,12 +177,18 @@ class Truth:
             words: the vendor's status word for each state of a job.
         """
         jobs = [job for job in self.jobs.values() if job.vendor == vendor]
-        counts = {what: number for (whose, what), number in self._counts.items() if whose == vendor}
         return {
             "submissions": [_submission(job, words) for job in jobs if job.call == "submit"],
             "avatar_submissions": [_submission(job, words) for job in jobs if job.call == "avatar_submit"],
-            "refusals": [r.model_dump(exclude={"vendor"}) for r in self.refusals if r.vendor == vendor],
             "notices": [_notice(job) for job in jobs if job.notice],
+            **self.traffic(vendor),
+        }
+
+    def traffic(self, vendor: Vendor) -> dict[str, Any]:
+        """The calls of one vendor's customers, and what was wrong with them, as JSON."""
+        counts = {what: number for (whose, what), number in self._counts.items() if whose == vendor}
+        return {
+            "refusals": [r.model_dump(exclude={"vendor"}) for r in self.refusals if r.vendor == vendor],
             "over_rate": counts.pop(_OVER_RATE, 0),
             "calls": counts,
         }

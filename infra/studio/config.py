@@ -24,11 +24,19 @@ WORK_POOL = "studio"
 PORT_NAMES = ("prefect_port", "s3_port", "webhook_port", "sandbox_port")
 TOPVIEW_SANDBOX_BLOCK = "topview-sandbox"
 MINGYAN_SANDBOX_BLOCK = "mingyan-sandbox"
-SANDBOX_BLOCKS = {"STUDIO_TOPVIEW_BLOCK": TOPVIEW_SANDBOX_BLOCK, "STUDIO_MINGYAN_BLOCK": MINGYAN_SANDBOX_BLOCK}
+ZEGO_SANDBOX_BLOCK = "zego-sandbox"
+SANDBOX_BLOCKS = {
+    "STUDIO_TOPVIEW_BLOCK": TOPVIEW_SANDBOX_BLOCK,
+    "STUDIO_MINGYAN_BLOCK": MINGYAN_SANDBOX_BLOCK,
+    "STUDIO_ZEGO_BLOCK": ZEGO_SANDBOX_BLOCK,
+}
+SANDBOX_ZEGO_APP_ID = 1_234_567_890
+"""Number of the sandbox's ZEGO project; every sandbox has the same, as it is no secret."""
 SANDBOX_PRICES = {
     "topview/avatar1": {"per_second": "0.1", "per_100_characters": "0.5", "unit": "credits"},
     "topview/avatar2": {"per_second": "0.4", "per_100_characters": "2", "unit": "credits"},
     "mingyan": {"per_second": "0.05", "unit": "CNY"},
+    "zego": {"per_second": "0.01", "unit": "CNY"},
 }
 """Made up, so that the sandbox shows what costs look like."""
 

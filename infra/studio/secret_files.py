@@ -2,7 +2,7 @@
 
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tasks.errors import StudioError
@@ -10,8 +10,11 @@ from tasks.errors import StudioError
 
 def write_once(path: Path, content: str) -> None:
     """Write a private file that must not change between starts; complete or not at all."""
-    if path.exists():
-        return
+    if not path.exists():
+        _write(path, content)
+
+
+def _write(path: Path, content: str) -> None:
     fresh = path.with_name(path.name + ".new")
     fresh.touch(mode=0o600)
     fresh.write_text(content, encoding="utf-8")
@@ -25,9 +28,15 @@ class SandboxKeys:
     topview_uid: str
     topview_key: str
     mingyan_key: str
+    zego_server_secret: str
+    zego_callback_secret: str
 
     def __repr__(self) -> str:
         return "SandboxKeys(...)"
+
+
+_LATER = {"zego_server_secret", "zego_callback_secret"}
+"""Names that files of older studios lack."""
 
 
 def make_webhook_secret(path: Path) -> None:
@@ -42,17 +51,23 @@ def read_webhook_secret(path: Path) -> str:
 
 
 def make_sandbox_keys(path: Path) -> SandboxKeys:
-    """The credentials of the sandbox, made up at its first start.
+    """The credentials of the sandbox, made up at its first start; an older file gets those that it lacks.
 
     Raises:
         StudioError: the file is damaged.
     """
     names = SandboxKeys.__dataclass_fields__
-    write_once(path, json.dumps({name: f"sandbox-{secrets.token_hex(16)}" for name in names}, indent=1))
+    fresh = {name: f"sandbox-{secrets.token_hex(16)}" for name in names}
+    write_once(path, json.dumps(fresh, indent=1))
     try:
-        return SandboxKeys(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        missing = {name: fresh[name] for name in _LATER - kept.keys()}
+        keys = SandboxKeys(**kept, **missing)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise StudioError(
             f"the sandbox's credentials cannot be read from {path}: {error!r}.",
             fix="Delete it, then run `studio up --sandbox`: new ones are made.",
         ) from error
+    if missing:
+        _write(path, json.dumps(asdict(keys), indent=1))
+    return keys

@@ -1,15 +1,18 @@
-"""The receiver as an ASGI application. Contract: topview.md, section 6.
+"""The receiver as an ASGI application. Contract: topview.md, section 6; zego.md, section 6.
 
-Whoever knows no genuine address learns nothing: a wrong token, an order that does not exist and a path that was never
-there get the same answer. Strangers and genuine notices have separate limits, so that a flood of guesses keeps no
-notice out.
+Whoever knows no genuine address or signature learns nothing: a wrong token, a wrong signature, an order that does not
+exist and a path that was never there get the same answer. Strangers and genuine notices have separate limits, so that a
+flood of guesses keeps no notice out.
 """
 
 import json
 import logging
+import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.applications import Starlette
@@ -18,16 +21,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from infra.webhooks.effect import apply_notice
-from infra.webhooks.events import tell_prefect
+from infra.webhooks.callback import Callback, UsedSignatures, read_callback
+from infra.webhooks.effect import apply_notice, keep_event
+from infra.webhooks.events import tell_prefect, tell_prefect_of_stream
 from infra.webhooks.late_ledger import LateLedger
-from infra.webhooks.notice import NoticeRefused, read_body, read_notice
+from infra.webhooks.notice import NoticeRefused, read_body, read_fields, read_notice
 from infra.webhooks.rate_limit import RateLimit
 from tasks.errors import StudioUnavailable
+from tasks.ledger.stream_models import StreamEvent
 from tasks.notices import is_genuine
+from tasks.settings import get_settings
 
 TOPVIEW = "topview"
 AWAY_SECONDS = 30
+NOTE_SECONDS = 60
+"""At least so long between two lines about wrong signatures, which anybody can send."""
 _NO_ORDER = f"{'0' * 24}-1"
 
 log = logging.getLogger("studio.webhooks")
@@ -42,11 +50,15 @@ class Bounds:
     client_rate: float = 5
     """Calls per second of one address; ten seconds' worth may come at once."""
     total_rate: float = 50
-    """Calls per second of all genuine notices together, and once more of all others."""
+    """Calls per second of all genuine notices together, once more of ZEGO's callbacks, and once more of all others."""
 
     def new_limit(self) -> RateLimit:
         """A limit with full buckets."""
         return RateLimit(client_rate=self.client_rate, total_rate=self.total_rate)
+
+    def new_total_limit(self) -> RateLimit:
+        """A limit that one address may use up alone."""
+        return RateLimit(client_rate=self.total_rate, total_rate=self.total_rate)
 
 
 class Receiver:
@@ -61,6 +73,10 @@ class Receiver:
         self._ledger = ledger
         self._bounds = bounds
         self._genuine, self._others = bounds.new_limit(), bounds.new_limit()
+        # Twenty shows are told of by the same few addresses of the vendor.
+        self._callbacks = bounds.new_total_limit()
+        self._signatures = UsedSignatures()
+        self._noted = -math.inf
 
     async def topview(self, request: Request) -> Response:
         """Take a notice of TopView."""
@@ -84,6 +100,41 @@ class Receiver:
         return _answer(
             200, "Success", result=echo, background=BackgroundTask(tell_prefect, entry, order_id, notice.status)
         )
+
+    async def zego(self, request: Request) -> Response:
+        """Take a callback of ZEGO, whose body has to be read to know whether it is one."""
+        secret = get_settings().zego_callback_secret.get_secret_value()
+        if not secret:
+            return await self.elsewhere(request)
+        try:
+            callback = read_callback(read_fields(await read_body(request, seconds=self._bounds.body_seconds)))
+            if not callback.is_genuine(secret):
+                self._note_wrong_signature()
+                return await self.elsewhere(request)
+            if wait := self._callbacks.take(_address(request)):
+                return _too_many(wait)
+            event = callback.event(datetime.now(UTC))
+        except NoticeRefused as refused:
+            wait = self._others.take(_address(request))
+            return _too_many(wait) if wait else _answer(refused.status, refused.reason)
+        return await self._keep(callback, event, request) if event else _answer(200, "Success")
+
+    async def _keep(self, callback: Callback, event: StreamEvent, request: Request) -> Response:
+        if not self._signatures.is_good_for(callback, event):
+            log.warning("callback with the signature of another task_id=%s", event.task_id)
+            return await self.elsewhere(request)
+        try:
+            is_new = await keep_event(await self._ledger.get(), event)
+        except StudioUnavailable as error:
+            log.error("ledger away task_id=%s error=%s", event.task_id, error)  # noqa: TRY400 - message says all
+            return _answer(503, "try again later", headers={"Retry-After": str(AWAY_SECONDS)})
+        return _answer(200, "Success", background=BackgroundTask(tell_prefect_of_stream, event) if is_new else None)
+
+    def _note_wrong_signature(self) -> None:
+        """Tell the operator, who may have set the wrong secret."""
+        if time.monotonic() - self._noted > NOTE_SECONDS:
+            self._noted = time.monotonic()
+            log.warning("callback with a wrong signature, is STUDIO_ZEGO_CALLBACK_SECRET the project's CallbackSecret?")
 
     async def health(self, request: Request) -> Response:
         """Say whether notices can be taken: the ledger answers."""
@@ -123,6 +174,7 @@ def create_app(ledger_url: str, bounds: Bounds | None = None) -> Starlette:
         routes=[
             Route("/health", receiver.health, methods=["GET"]),
             Route("/topview/{order_id}/{token}", receiver.topview, methods=["POST"]),
+            Route("/zego", receiver.zego, methods=["POST"]),
             Route("/{path:path}", receiver.elsewhere, methods=everything),
         ],
         lifespan=lifespan,

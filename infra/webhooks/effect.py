@@ -1,10 +1,11 @@
-"""What a notice does to the ledger: it wakes a poll or is kept as a hint, and never changes what is known."""
+"""What a notice does to the ledger: it wakes a poll or is kept, and never changes what is known."""
 
 import logging
 from datetime import UTC, datetime
 
 from tasks.ledger import Entry, State
 from tasks.ledger.store import Ledger
+from tasks.ledger.stream_models import StreamEvent
 
 _UNANSWERED = frozenset({State.RESERVED, State.SUBMITTING, State.AMBIGUOUS})
 """States in which a job id is what a look-up needs."""
@@ -37,3 +38,25 @@ async def apply_notice(ledger: Ledger, provider: str, order_id: str, job_id: str
         await ledger.note_hint(provider, order_id, job_id)
     log.info("notice order=%s job_id=%s state=%s", order_id, job_id, entry.state)
     return entry
+
+
+async def keep_event(ledger: Ledger, event: StreamEvent) -> bool:
+    """Keep what a callback tells for the show that waits for it; as often and in any order as it comes.
+
+    Returns:
+        Whether it is news.
+
+    Raises:
+        StudioUnavailable: the ledger does not answer.
+    """
+    is_new = await ledger.add_stream_event(event)
+    log.info(
+        "callback task_id=%s kind=%s drive_id=%s status=%s late=%.1f new=%s",
+        event.task_id,
+        event.kind,
+        event.drive_id,
+        event.status,
+        (event.received_at - event.happened_at).total_seconds(),
+        is_new,
+    )
+    return is_new

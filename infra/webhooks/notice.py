@@ -63,11 +63,11 @@ async def read_body(request: Request, *, seconds: float) -> bytes:
     return bytes(body)
 
 
-def read_notice(body: bytes) -> Notice:
-    """Find job id, uuid and status in the body.
+def read_fields(body: bytes) -> dict[str, Any]:
+    """The JSON object in the body.
 
     Raises:
-        NoticeRefused: 400; it is not a JSON object, or names no job.
+        NoticeRefused: 400; it is not one.
     """
     try:
         fields = json.loads(body)
@@ -75,6 +75,16 @@ def read_notice(body: bytes) -> Notice:
         raise NoticeRefused(400, "the body is not JSON") from None
     if not isinstance(fields, dict):
         raise NoticeRefused(400, "the body is not a JSON object")
+    return fields
+
+
+def read_notice(body: bytes) -> Notice:
+    """Find job id, uuid and status in the body.
+
+    Raises:
+        NoticeRefused: 400; it is not a JSON object, or names no job.
+    """
+    fields = read_fields(body)
     job_id = fields.get("taskId")
     if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
         raise NoticeRefused(400, "taskId is missing or is no job id")

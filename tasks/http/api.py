@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +35,8 @@ _LATER = "Run the request again later."
 _REQUEST_IDS = ("x-request-id", "request-id", "x-trace-id", "x-amzn-requestid", "cf-ray")
 
 log = logging.getLogger("studio.http")
+# Its own lines hold whole addresses, with the signatures in them.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _pools: WeakKeyDictionary[asyncio.AbstractEventLoop, httpx.AsyncClient] = WeakKeyDictionary()
 
@@ -47,6 +49,8 @@ class Answer:
     body: JsonValue
     request_id: str
     retry_after: float | None
+    date: datetime | None = None
+    """The server's clock, aware; None where it did not say or cannot be read."""
 
 
 class ApiClient:
@@ -56,36 +60,78 @@ class ApiClient:
         provider: name for errors and logs.
         base_url: address that paths are appended to.
         headers: makes the headers that identify the account; asked for at every call.
+        body_decides: whether a JSON body says by itself what became of the call. Such an answer is returned whatever
+            its HTTP status, for providers that do not document that one. Without it the status decides.
     """
 
-    def __init__(self, provider: str, base_url: str, headers: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(
+        self,
+        provider: str,
+        base_url: str,
+        headers: Callable[[], Mapping[str, str]],
+        *,
+        body_decides: Callable[[JsonValue], bool] | None = None,
+    ) -> None:
         self.provider = provider
         self.base_url = base_url.rstrip("/")
         self._headers = headers
+        self._body_decides = body_decides
 
-    async def submit(self, path: str, body: Mapping[str, JsonValue]) -> Answer:
+    async def submit(
+        self,
+        path: str,
+        body: Mapping[str, JsonValue],
+        params: Mapping[str, str] | None = None,
+        *,
+        hidden: Collection[str] = (),
+    ) -> Answer:
         """POST what may cost money, on a connection of its own: a stale one cannot be told from a lost answer.
+
+        Args:
+            path: appended to the base URL.
+            body: the JSON object.
+            params: the query; it may identify the account, so errors never show its values.
+            hidden: what errors must not show either, such as a signed link in the body.
 
         Raises:
             ProviderRejected: an HTTP status that says that nothing was accepted.
             ProviderBusy: HTTP 429.
             ProviderUnavailable: no usable answer; ``sent`` says whether the provider may have acted.
         """
+        hidden = [*hidden, *(params or {}).values()]
         async with httpx.AsyncClient(timeout=TIMEOUTS["submit"], verify=trusted(trust_env=True)) as client:
-            return await self._call(client, "submit", "POST", path, json=dict(body))
+            return await self._call(client, "submit", "POST", path, hidden, json=dict(body), params=params or None)
 
     async def query(self, path: str, params: Mapping[str, str] | None = None) -> Answer:
         """GET what costs nothing. Raises what ``submit`` raises."""
-        return await self._call(_pool(), "query", "GET", path, params=dict(params or {}))
+        # What a question asks for is no secret, and people need to read it.
+        return await self._call(_pool(), "query", "GET", path, (), params=dict(params or {}))
 
-    async def ask(self, path: str, body: Mapping[str, JsonValue]) -> Answer:
-        """POST what costs nothing. Raises what ``submit`` raises."""
-        return await self._call(_pool(), "query", "POST", path, json=dict(body))
+    async def ask(
+        self,
+        path: str,
+        body: Mapping[str, JsonValue],
+        params: Mapping[str, str] | None = None,
+        *,
+        hidden: Collection[str] = (),
+    ) -> Answer:
+        """POST what costs nothing. Takes and raises what ``submit`` does."""
+        hidden = [*hidden, *(params or {}).values()]
+        return await self._call(_pool(), "query", "POST", path, hidden, json=dict(body), params=params or None)
 
-    async def _call(self, client: httpx.AsyncClient, kind: CallKind, method: str, path: str, **content: Any) -> Answer:
+    async def _call(
+        self,
+        client: httpx.AsyncClient,
+        kind: CallKind,
+        method: str,
+        path: str,
+        hidden: Collection[str],
+        **content: Any,
+    ) -> Answer:
+        headers = dict(self._headers())
         async with self._explained(method, path):
             request = client.build_request(
-                method, self.base_url + path, headers=dict(self._headers()), timeout=TIMEOUTS[kind], **content
+                method, self.base_url + path, headers=headers, timeout=TIMEOUTS[kind], **content
             )
             async with asyncio.timeout(DEADLINES[kind]):
                 response = await client.send(request, stream=True)
@@ -94,7 +140,7 @@ class ApiClient:
                 finally:
                     await response.aclose()
                     client.cookies.clear()
-        return self._read(response, raw, f"{method} {path}")
+        return self._read(response, raw, f"{method} {path}", [*hidden, *headers.values()])
 
     @asynccontextmanager
     async def _explained(self, method: str, path: str) -> AsyncGenerator[None, None]:
@@ -116,11 +162,34 @@ class ApiClient:
         except (httpx.TransportError, httpx.DecodingError, _TooLong) as error:
             raise self._unavailable(f"{what}: {_told(error)}.", sent=True) from error
 
-    def _read(self, response: httpx.Response, raw: bytes, call: str) -> Answer:
+    def _read(self, response: httpx.Response, raw: bytes, call: str, secrets: Collection[str]) -> Answer:
         status = response.status_code
         request_id = next((response.headers[name][:100] for name in _REQUEST_IDS if name in response.headers), "")
         retry_after = read_retry_after(response.headers.get("retry-after", ""))
         facts: dict[str, Any] = {"provider": self.provider, "status": status, "request_id": request_id}
+        if not self._is_decided_by(raw):
+            self._check_status(call, raw, secrets, retry_after, facts)
+        try:
+            body = json.loads(raw)
+        except ValueError as error:
+            raise ProviderUnavailable(
+                f"{self.provider} answered {call} with something that is not JSON.", sent=True, **facts
+            ) from error
+        date = read_date(response.headers.get("date", ""))
+        return Answer(status=status, body=body, request_id=request_id, retry_after=retry_after, date=date)
+
+    def _is_decided_by(self, raw: bytes) -> bool:
+        if self._body_decides is None:
+            return False
+        try:
+            return self._body_decides(json.loads(raw))
+        except ValueError:
+            return False
+
+    def _check_status(
+        self, call: str, raw: bytes, secrets: Collection[str], retry_after: float | None, facts: Mapping[str, Any]
+    ) -> None:
+        status = facts["status"]
         if status == 429:
             raise ProviderBusy(
                 f"{self.provider} has too many calls now (HTTP 429).", retry_after=retry_after, fix=_LATER, **facts
@@ -135,28 +204,12 @@ class ApiClient:
             )
         if status >= 400 or status in _MOVED:
             raise ProviderRejected(
-                f"{self.provider} refused {call}: HTTP {status}{self._quoted(raw)}.", fix=_fix_of(status), **facts
+                f"{self.provider} refused {call}: HTTP {status}{_quoted(raw, secrets)}.", fix=_fix_of(status), **facts
             )
-        try:
-            body = json.loads(raw)
-        except ValueError as error:
-            raise ProviderUnavailable(
-                f"{self.provider} answered {call} with something that is not JSON.", sent=True, **facts
-            ) from error
-        return Answer(status=status, body=body, request_id=request_id, retry_after=retry_after)
 
     def _unavailable(self, message: str, *, sent: bool) -> ProviderError:
         fix = _LATER if sent else f"{_LATER} If that does not help, check the base URL in its credentials block."
         return ProviderUnavailable(message, sent=sent, provider=self.provider, fix=fix)
-
-    def _quoted(self, raw: bytes) -> str:
-        """The beginning of an answer, for people; without what identifies the account, should the server quote that."""
-        text = " ".join(raw.decode(errors="replace").split())
-        for value in self._headers().values():
-            # Before anything is cut off: half of a key would not be found any more.
-            secret = value.rpartition(" ")[2]
-            text = text.replace(secret, "(hidden)") if secret else text
-        return f", {text[:200]!r}" if text else ""
 
 
 class _TooLong(Exception):
@@ -168,13 +221,18 @@ def read_retry_after(value: str) -> float | None:
     text = value.strip()
     if text.isascii() and text.isdecimal():
         return float(text)
+    moment = read_date(text)
+    return None if moment is None else max(0.0, (moment - datetime.now(UTC)).total_seconds())
+
+
+def read_date(value: str) -> datetime | None:
+    """An HTTP date, aware; None where it is none."""
     try:
-        moment = parsedate_to_datetime(text)
-        # A date without a zone is in UTC.
-        left = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - datetime.now(UTC)
+        moment = parsedate_to_datetime(value)
+        # A date without a zone is in UTC; no other zone is near the end of time.
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
-    return max(0.0, left.total_seconds())
 
 
 def _pool() -> httpx.AsyncClient:
@@ -194,6 +252,16 @@ async def _bounded(response: httpx.Response) -> bytes:
         if len(body) > MAX_ANSWER_BYTES:
             raise _TooLong(f"its answer has more than {MAX_ANSWER_BYTES} bytes")
     return bytes(body)
+
+
+def _quoted(raw: bytes, secrets: Collection[str]) -> str:
+    """The beginning of an answer, for people; without what identifies the account, should the server quote that."""
+    text = " ".join(raw.decode(errors="replace").split())
+    for value in secrets:
+        # Before anything is cut off: half of a key would not be found any more.
+        secret = value.rpartition(" ")[2]
+        text = text.replace(secret, "(hidden)") if secret else text
+    return f", {text[:200]!r}" if text else ""
 
 
 def _told(error: Exception) -> str:

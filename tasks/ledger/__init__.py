@@ -28,9 +28,11 @@ from tasks.ledger.models import (
     StateConflict,
 )
 from tasks.ledger.states import OPEN, TRANSITIONS, State
+from tasks.ledger.stream_models import LIVE_PROVIDERS, StreamEvent
 
 __all__ = [
     "HAS_VIDEO",
+    "LIVE_PROVIDERS",
     "OPEN",
     "TRANSITIONS",
     "AtCapacity",
@@ -52,5 +54,6 @@ __all__ = [
     "RowState",
     "State",
     "StateConflict",
+    "StreamEvent",
     "Tick",
 ]

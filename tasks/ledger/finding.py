@@ -62,12 +62,13 @@ def select_matching(prefix: str, limit: int) -> Select[Any]:
     return select(submissions).where(key_begins(prefix), _is_latest()).order_by(_rows.render_key).limit(limit)
 
 
-def select_unattended(before: datetime, limit: int) -> Select[Any]:
+def select_unattended(before: datetime, without: Collection[str], limit: int) -> Select[Any]:
     """Unfinished rows that nobody has touched since a moment and nobody means to poll soon, oldest first."""
     return (
         select(submissions)
         .where(
             _rows.state.in_(_UNFINISHED),
+            *_not_of(without),
             _rows.updated_at < before,
             or_(_rows.next_poll_at.is_(None), _rows.next_poll_at < before),
         )
@@ -86,22 +87,41 @@ def select_due(provider: str, now: datetime, limit: int) -> Select[Any]:
     )
 
 
-def select_in_states(states: Collection[State], provider: str | None, limit: int) -> Select[Any]:
+def select_in_states(
+    states: Collection[State], provider: str | None, without: Collection[str], limit: int
+) -> Select[Any]:
     """Rows in some states, the longest untouched first."""
     at_provider = () if provider is None else (_rows.provider == provider,)
     return (
-        select(submissions).where(_rows.state.in_(sorted(states)), *at_provider).order_by(_rows.updated_at).limit(limit)
+        select(submissions)
+        .where(_rows.state.in_(sorted(states)), *at_provider, *_not_of(without))
+        .order_by(_rows.updated_at)
+        .limit(limit)
     )
 
 
-def select_archived_since(since: datetime, limit: int) -> Select[Any]:
+def select_stale(state: State, before: datetime, without: Collection[str], limit: int) -> Select[Any]:
+    """Rows that have been in a state since before a moment, oldest first."""
+    return (
+        select(submissions)
+        .where(_rows.state == state, _rows.updated_at < before, *_not_of(without))
+        .order_by(_rows.updated_at)
+        .limit(limit)
+    )
+
+
+def select_archived_since(since: datetime, without: Collection[str], limit: int) -> Select[Any]:
     """Rows that came into the archive since a moment, newest first."""
     return (
         select(submissions)
-        .where(_rows.state == State.ARCHIVED, _rows.updated_at >= since)
+        .where(_rows.state == State.ARCHIVED, _rows.updated_at >= since, *_not_of(without))
         .order_by(_rows.updated_at.desc())
         .limit(limit)
     )
+
+
+def _not_of(providers: Collection[str]) -> tuple[ColumnElement[bool], ...]:
+    return (_rows.provider.not_in(sorted(providers)),) if providers else ()
 
 
 def _is_latest() -> ColumnElement[bool]:

@@ -60,29 +60,31 @@ class LedgerReader(LedgerPart):
         return await self._entries(finding.select_matching(prefix, limit))
 
     async def in_states(
-        self, states: Collection[State], *, provider: str | None = None, limit: int = 1000
+        self,
+        states: Collection[State],
+        *,
+        provider: str | None = None,
+        without: Collection[str] = (),
+        limit: int = 1000,
     ) -> list[Entry]:
-        """Rows in some states, the longest untouched first."""
-        return await self._entries(finding.select_in_states(states, provider, limit))
+        """Rows in some states, the longest untouched first; here and below, none of the providers in ``without``."""
+        return await self._entries(finding.select_in_states(states, provider, without, limit))
 
-    async def unattended(self, older_than: timedelta, *, limit: int = 1000) -> list[Entry]:
+    async def unattended(
+        self, older_than: timedelta, *, without: Collection[str] = (), limit: int = 1000
+    ) -> list[Entry]:
         """Unfinished rows that nobody has touched for a while and nobody means to poll soon, oldest first."""
-        return await self._entries(finding.select_unattended(self._clock() - older_than, limit))
+        return await self._entries(finding.select_unattended(self._clock() - older_than, without, limit))
 
-    async def archived_since(self, since: datetime, *, limit: int = 1000) -> list[Entry]:
+    async def archived_since(self, since: datetime, *, without: Collection[str] = (), limit: int = 1000) -> list[Entry]:
         """Rows that came into the archive since a moment, newest first."""
-        return await self._entries(finding.select_archived_since(since, limit))
+        return await self._entries(finding.select_archived_since(since, without, limit))
 
-    async def stale(self, state: State, older_than: timedelta, *, limit: int = 1000) -> list[Entry]:
+    async def stale(
+        self, state: State, older_than: timedelta, *, without: Collection[str] = (), limit: int = 1000
+    ) -> list[Entry]:
         """Rows that have been in a state for longer than a while, oldest first."""
-        rows = submissions.c
-        query = (
-            select(submissions)
-            .where(rows.state == state, rows.updated_at < self._clock() - older_than)
-            .order_by(rows.updated_at)
-            .limit(limit)
-        )
-        return await self._entries(query)
+        return await self._entries(finding.select_stale(state, self._clock() - older_than, without, limit))
 
     async def due(self, provider: str, *, limit: int = 1000) -> list[Entry]:
         """Accepted renders whose next poll has come, most overdue first."""

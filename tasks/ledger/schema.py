@@ -24,7 +24,7 @@ from sqlalchemy import (
 from tasks.ledger.columns import FreeText, Money, UtcDateTime
 from tasks.ledger.states import OPEN, State
 
-REVISION = "0003"
+REVISION = "0004"
 """The migration that these tables are at; ``Ledger.open`` brings older databases to it."""
 
 metadata = MetaData(
@@ -224,4 +224,18 @@ claims = Table(
     Column("name", FreeText, primary_key=True),
     Column("owner", String(200), nullable=False),
     Column("at", UtcDateTime, nullable=False),
+)
+
+stream_events = Table(
+    "stream_events",
+    metadata,
+    # All that tells one event from another, so that a callback that comes twice is kept once.
+    Column("task_id", String(200), primary_key=True),
+    Column("kind", String(8), primary_key=True),
+    Column("drive_id", String(200), primary_key=True),
+    Column("status", Integer, primary_key=True, autoincrement=False),
+    Column("happened_at", UtcDateTime, primary_key=True),
+    Column("reason", FreeText, nullable=False),
+    Column("received_at", UtcDateTime, nullable=False),
+    Index("ix_stream_events_received_at", "received_at"),
 )

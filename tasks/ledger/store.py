@@ -22,12 +22,13 @@ from tasks.ledger.part import utc_now
 from tasks.ledger.polling import LedgerPolls
 from tasks.ledger.reserving import insert_reservation
 from tasks.ledger.states import State
+from tasks.ledger.streams import LedgerStreams
 from tasks.ledger.upgrade import upgrade
 
 _NO_LIMITS = Limits()
 
 
-class Ledger(LedgerChanges, LedgerNotes, LedgerPolls, LedgerCalls, LedgerBatches, LedgerClaims):
+class Ledger(LedgerChanges, LedgerNotes, LedgerPolls, LedgerCalls, LedgerBatches, LedgerClaims, LedgerStreams):
     """The durable table of submissions; one object serves all coroutines of a process's event loop.
 
     Changes survive a cancelled caller and a database that is away for less than ``patience`` seconds. Each

@@ -4,12 +4,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from tasks.ledger import Entry
+from tasks.ledger import Entry, StreamEvent
 from tasks.show.rundown import LoopCue, Rundown, SimpleCue
+
+__all__ = [
+    "PROVIDER",
+    "STREAM_SECONDS",
+    "Clock",
+    "CueMedia",
+    "CueOutcome",
+    "DriveState",
+    "Frames",
+    "OpenStream",
+    "PerformedCue",
+    "PlannedCue",
+    "PlannedLoop",
+    "Said",
+    "ShowPlan",
+    "StreamEvent",
+]
 
 PROVIDER = "zego"
 STREAM_SECONDS = "stream seconds"
@@ -76,18 +92,6 @@ class DriveState(StrEnum):
     FAILED = "failed"
     ENDED = "ended"
     INTERRUPTED = "interrupted"
-
-
-class StreamEvent(_Record):
-    """One callback of the vendor, as the ledger keeps it."""
-
-    task_id: str
-    kind: Literal["task", "drive"]
-    drive_id: str = ""
-    status: int = Field(description="The vendor's number: section 4.3 for tasks, 5.5 for drives.")
-    reason: str = ""
-    happened_at: AwareDatetime = Field(description="EventTime.")
-    received_at: AwareDatetime
 
 
 class CueOutcome(StrEnum):

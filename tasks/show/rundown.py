@@ -4,11 +4,11 @@ A *rundown* is the ordered list of *cues* of a show; a cue is one thing that the
 zego.md, sections 4 and 5.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
-from tasks.form import Form, at, hide_kind, kind_told_by
+from tasks.form import Form, at, hide_kind, kind_told_by, one_of, optional
 from tasks.models import MediaReference
 
 MOST_CUES = 500
@@ -17,18 +17,28 @@ MOST_TEXT = 1800
 LONGEST_HOURS = 24
 """No stream lives longer (section 4.1)."""
 
-_infer = kind_told_by(
-    {
-        "text": "text",
-        "audio": "audio",
-        "recording": "pcm",
-        "script": "speech",
-        "pipe": "pipe",
-        "action": "action",
-        "pause": "pause",
-        "loop": "loop",
-    }
-)
+TELLING = {
+    "text": "text",
+    "audio": "audio",
+    "recording": "pcm",
+    "script": "speech",
+    "pipe": "pipe",
+    "action": "action",
+    "pause": "pause",
+    "loop": "loop",
+}
+"""The field that only one kind of cue has."""
+
+_kind_of = kind_told_by(TELLING)
+
+
+def _infer(given: object) -> object:
+    """Fill in the kind; then what the run form has left empty belongs to others."""
+    told = _kind_of(given)
+    if told is given or not isinstance(told, dict):
+        return given
+    return {name: value for name, value in told.items() if value not in (None, "")}
+
 
 OnFailure = Literal["skip", "end"]
 Name = Annotated[
@@ -40,7 +50,7 @@ Failure = Annotated[
     Field(
         title="If it fails",
         description="skip: go on with the next cue; end: end the show. Empty: as the show says.",
-        json_schema_extra=at(21),
+        json_schema_extra=optional(21),
     ),
 ]
 
@@ -53,15 +63,19 @@ class TextCue(Form):
     kind: Literal["text"] = "text"
     text: str = Field(min_length=1, max_length=MOST_TEXT, title="Text", json_schema_extra=at(1, format="multiline"))
     timbre: str | None = Field(
-        None, max_length=200, title="Timbre", description="Id of the voice; empty: the show's.", json_schema_extra=at(2)
+        None,
+        max_length=200,
+        title="Timbre",
+        description="Id of the voice; empty: the show's.",
+        json_schema_extra=optional(2),
     )
     rate: int | None = Field(
-        None, ge=-500, le=500, title="Speech rate", description="Higher is faster.", json_schema_extra=at(3)
+        None, ge=-500, le=500, title="Speech rate", description="Higher is faster.", json_schema_extra=optional(3)
     )
     pitch: int | None = Field(
-        None, ge=-500, le=500, title="Pitch", description="Higher is higher.", json_schema_extra=at(4)
+        None, ge=-500, le=500, title="Pitch", description="Higher is higher.", json_schema_extra=optional(4)
     )
-    volume: int | None = Field(None, ge=1, le=100, title="Volume", json_schema_extra=at(5))
+    volume: int | None = Field(None, ge=1, le=100, title="Volume", json_schema_extra=optional(5))
     name: Name = ""
     on_failure: Failure = None
 
@@ -69,7 +83,7 @@ class TextCue(Form):
 class AudioCue(Form):
     """A recording that the vendor fetches by a link."""
 
-    model_config = ConfigDict(title="Audio file", json_schema_extra=hide_kind)
+    model_config = ConfigDict(title="Audio file", json_schema_extra=hide_kind, coerce_numbers_to_str=True)
 
     kind: Literal["audio"] = "audio"
     audio: MediaReference = Field(
@@ -87,7 +101,7 @@ class AudioCue(Form):
 class PcmCue(Form):
     """A recording in any format, decoded here and streamed as PCM."""
 
-    model_config = ConfigDict(title="Streamed recording", json_schema_extra=hide_kind)
+    model_config = ConfigDict(title="Streamed recording", json_schema_extra=hide_kind, coerce_numbers_to_str=True)
 
     kind: Literal["pcm"] = "pcm"
     recording: MediaReference = Field(
@@ -102,12 +116,12 @@ class PcmCue(Form):
 class SpeechCue(Form):
     """A script, spoken by the studio's own voice and streamed as it is synthesised."""
 
-    model_config = ConfigDict(title="Script", json_schema_extra=hide_kind)
+    model_config = ConfigDict(title="Script", json_schema_extra=hide_kind, coerce_numbers_to_str=True)
 
     kind: Literal["speech"] = "speech"
     script: str = Field(min_length=1, max_length=20_000, title="Script", json_schema_extra=at(1, format="multiline"))
     voice: str | None = Field(
-        None, max_length=100, title="Voice", description="Name of a bundled voice.", json_schema_extra=at(2)
+        None, max_length=100, title="Voice", description="Name of a bundled voice.", json_schema_extra=optional(2)
     )
     speed: float = Field(1.0, ge=0.5, le=2.0, title="Speed", json_schema_extra=at(3))
     name: Name = ""
@@ -117,7 +131,7 @@ class SpeechCue(Form):
 class PipeCue(Form):
     """Live PCM from another program: signed 16-bit little-endian, mono, at the show's sample rate."""
 
-    model_config = ConfigDict(title="Live PCM", json_schema_extra=hide_kind)
+    model_config = ConfigDict(title="Live PCM", json_schema_extra=hide_kind, coerce_numbers_to_str=True)
 
     kind: Literal["pipe"] = "pipe"
     pipe: str = Field(
@@ -154,7 +168,7 @@ class ActionCue(Form):
 class PauseCue(Form):
     """Silence."""
 
-    model_config = ConfigDict(title="Pause", json_schema_extra=hide_kind)
+    model_config = ConfigDict(title="Pause", json_schema_extra=hide_kind, coerce_numbers_to_str=True)
 
     kind: Literal["pause"] = "pause"
     pause: float = Field(gt=0, le=LONGEST_HOURS * 3600, title="Seconds", json_schema_extra=at(1))
@@ -168,20 +182,28 @@ SimpleCue = TextCue | AudioCue | PcmCue | SpeechCue | PipeCue | ActionCue | Paus
 class LoopCue(Form):
     """Cues that are repeated, a number of times or until the show's end."""
 
-    model_config = ConfigDict(title="Loop", json_schema_extra=hide_kind)
+    model_config = ConfigDict(title="Loop", json_schema_extra=hide_kind, coerce_numbers_to_str=True)
 
     kind: Literal["loop"] = "loop"
-    loop: list[Annotated[SimpleCue, Field(discriminator="kind"), BeforeValidator(_infer)]] = Field(
-        min_length=1, max_length=MOST_CUES, title="Cues", json_schema_extra=at(1)
-    )
+    loop: list[
+        Annotated[
+            SimpleCue,
+            Field(discriminator="kind", json_schema_extra=one_of("Cue", *get_args(SimpleCue))),
+            BeforeValidator(_infer),
+        ]
+    ] = Field(min_length=1, max_length=MOST_CUES, title="Cues", json_schema_extra=at(1))
     times: int | None = Field(
-        None, ge=1, le=10_000, title="Times", description="Empty: until the show's end.", json_schema_extra=at(2)
+        None, ge=1, le=10_000, title="Times", description="Empty: until the show's end.", json_schema_extra=optional(2)
     )
     name: Name = ""
     on_failure: Failure = None
 
 
-Cue = Annotated[SimpleCue | LoopCue, Field(discriminator="kind"), BeforeValidator(_infer)]
+Cue = Annotated[
+    SimpleCue | LoopCue,
+    Field(discriminator="kind", json_schema_extra=one_of("Cue", *get_args(SimpleCue), LoopCue)),
+    BeforeValidator(_infer),
+]
 
 
 class Rundown(Form):
@@ -202,21 +224,28 @@ class Rundown(Form):
         json_schema_extra=at(3),
     )  # fmt: skip
     timbre: str | None = Field(
-        None, max_length=200, title="Timbre", description="Voice of text cues.", json_schema_extra=at(4)
+        None, max_length=200, title="Timbre", description="Voice of text cues.", json_schema_extra=optional(4)
     )
-    cues: list[Cue] = Field(min_length=1, max_length=MOST_CUES, title="Cues", json_schema_extra=at(5))
+    cues: list[Cue] = Field(
+        min_length=1,
+        max_length=MOST_CUES,
+        title="Cues",
+        description="Each is of one kind, told by the field that is filled in: text, audio, recording, script, pipe, "
+        "action, pause or loop. Leave the fields of other kinds empty.",
+        json_schema_extra=at(5),
+    )
     starts_at: AwareDatetime | None = Field(
-        None, title="Start", description="The first cue begins then; empty: at once.", json_schema_extra=at(6)
+        None, title="Start", description="The first cue begins then; empty: at once.", json_schema_extra=optional(6)
     )
     ends_at: AwareDatetime | None = Field(
         None,
         title="Hard end",
         description="The stream is closed then, whatever is being said.",
-        json_schema_extra=at(7),
+        json_schema_extra=optional(7),
     )
     most_minutes: float | None = Field(
         None, gt=0, le=LONGEST_HOURS * 60, title="Longest", description="Hard end, in minutes after the start.",
-        json_schema_extra=at(8),
+        json_schema_extra=optional(8),
     )  # fmt: skip
     on_failure: OnFailure = Field(
         "skip", title="If a cue fails", description="skip: go on with the next; end: end the show.",

@@ -23,6 +23,7 @@ from flows import render_video as recipe
 from tasks.http import shown
 from tasks.settings import get_settings
 from tests.chaos.kill_points import KillPoint, arm, tell
+from tests.chaos.killed_show import show
 
 # Loaded where they are first needed by a flow; here all children share them.
 for _module in (
@@ -83,6 +84,7 @@ WORKS: dict[str, Callable[..., Coroutine[Any, Any, dict[str, Any]]]] = {
     "render": render,
     "reconcile": reconcile,
     "crowd": crowd,
+    "show": show,
 }
 
 

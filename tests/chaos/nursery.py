@@ -132,7 +132,7 @@ class Nursery:
         environment: Mapping[str, str] | None = None,
         **arguments: Any,
     ) -> Child:
-        """Start one job: ``render``, ``reconcile`` or ``crowd``."""
+        """Start one job: ``render``, ``reconcile``, ``crowd`` or ``show``."""
         number = next(self._ids)
         child = Child(f"{work} {number}", self._folder / f"{number}.json")
         self._jobs[number] = child

@@ -169,7 +169,7 @@ async def test_racing_processes_never_pass_a_cap(url: str, cap: str) -> None:
     assert said.count(f"refused {cap}") == 178
 
 
-@pytest.fixture(params=["0001", "0002"])
+@pytest.fixture(params=["0001", "0002", "0003"])
 async def old_ledger(url: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Database:
     """A database at an older revision with one submitted row."""
     database = Database(url, patience=5)

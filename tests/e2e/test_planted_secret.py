@@ -1,4 +1,4 @@
-"""Secrets stay in the few files that exist to hold them, whatever goes right or wrong in a paid render."""
+"""Secrets stay in the few files that exist to hold them, whatever goes right or wrong in a paid render or live show."""
 
 import asyncio
 import base64
@@ -19,9 +19,11 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
+from infra.studio.config import SANDBOX_ZEGO_APP_ID
 from infra.studio.parts.object_store import ObjectStorePart
 from infra.studio.secret_files import make_sandbox_keys, read_webhook_secret
 from tests.e2e.api import StudioApi
+from tests.e2e.planted_shows import SIGNATURE, SOCKET_ADDRESS, Shows, socket_tokens
 from tests.media_files import write_clip, write_wav
 from tests.secret_search import SecretSearch, files_below, objects_in, prefect_answers
 from tests.servers.sandbox import PROJECT
@@ -29,7 +31,7 @@ from tests.servers.sandbox_control import SandboxControl
 from tests.studio_fixture import studio_in
 from tests.talking_video import voice_like
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1800)
 
 VENDORS = ("topview", "mingyan")
 HOLDERS = {
@@ -48,7 +50,7 @@ from pydantic import SecretStr
 from tasks import blocks
 given = json.load(sys.stdin)
 hidden = {name: SecretStr(value) for name, value in given["secrets"].items()}
-block = getattr(blocks, given["kind"])(account="sandbox", base_url=given["base_url"], **hidden)
+block = getattr(blocks, given["kind"])(account="sandbox", base_url=given["base_url"], **hidden, **given["plain"])
 asyncio.run(block.asave(given["name"], overwrite=True))
 """
 
@@ -68,14 +70,20 @@ class Lab:
 
     def save_block(self, vendor: str, key: str) -> None:
         """Save the vendor's credentials block with this key."""
-        address, hidden = self.api.studio.config.sandbox_address, {"api_key": key}
+        kind, path, key_name = {
+            "topview": ("TopViewCredentials", "topview", "api_key"),
+            "mingyan": ("MingyanCredentials", "mingyan/kyyReactApiServer", "api_key"),
+            "zego": ("ZegoCredentials", "zego", "server_secret"),
+        }[vendor]
+        hidden = {key_name: key}
         if vendor == "topview":
             hidden["uid"] = self.secrets["TopView user id"]
         given = {
-            "kind": {"topview": "TopViewCredentials", "mingyan": "MingyanCredentials"}[vendor],
+            "kind": kind,
             "name": f"{vendor}-sandbox",
-            "base_url": f"{address}/{'topview' if vendor == 'topview' else 'mingyan/kyyReactApiServer'}",
+            "base_url": f"{self.api.studio.config.sandbox_address}/{path}",
             "secrets": hidden,
+            "plain": {"app_id": SANDBOX_ZEGO_APP_ID, "unverified_socket": True} if vendor == "zego" else {},
         }
         subprocess.run(
             [sys.executable, "-c", _SAVE_BLOCK],
@@ -117,6 +125,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             "TopView user id": keys.topview_uid,
             "TopView key": keys.topview_key,
             "mingyan key": keys.mingyan_key,
+            "ZEGO ServerSecret": keys.zego_server_secret,
+            "ZEGO CallbackSecret": keys.zego_callback_secret,
+            "wrong ZEGO ServerSecret": f"wrong-{secrets.token_hex(16)}",
             "wrong TopView key": f"wrong-{secrets.token_hex(16)}",
             "wrong mingyan key": f"wrong-{secrets.token_urlsafe(16)}",
             "S3 secret key": ObjectStorePart(config).credentials().secret_key,
@@ -125,10 +136,24 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         found = Lab(StudioApi(studio), planted, folder)
         clip = write_clip(folder / "clip.mp4")
         asyncio.run(found.api.store().put_bytes("staging", "secret/clip.mp4", clip.read_bytes()))
-        with ThreadPoolExecutor(len(VENDORS)) as pool:
+        with ThreadPoolExecutor(len(VENDORS) + 1) as pool:
+            shows = pool.submit(_broadcast_all_kinds, found)
             list(pool.map(lambda vendor: _render_all_kinds(found, vendor), VENDORS))
+            shows.result()
         _reconcile(found.api)
+        planted |= socket_tokens(studio.home / VENDORS_SIDE)
         yield found
+
+
+def _broadcast_all_kinds(lab: Lab) -> None:
+    shows = Shows(
+        lab.api,
+        SandboxControl(lab.sandbox.address),
+        secret=lab.secrets["ZEGO ServerSecret"],
+        callback_secret=lab.secrets["ZEGO CallbackSecret"],
+        save_block=lambda secret: lab.save_block("zego", secret),
+    )
+    shows.broadcast_all_kinds(lab.secrets["wrong ZEGO ServerSecret"])
 
 
 def _render_all_kinds(lab: Lab, vendor: str) -> None:
@@ -247,6 +272,32 @@ def test_credit_log_was_read_and_its_key_is_nowhere(lab: Lab, search: SecretSear
     ledger = [place for place in files_below(lab.api.studio.home) if place[0].startswith("ledger.db")]
     assert any(b"credits" in content for _, content in ledger)
     assert set() == {found for place in ledger for found in search.found_in(*place)}
+
+
+def test_shows_were_on_air_and_left_no_signature_or_address(lab: Lab) -> None:
+    """Drive sockets were opened, and neither their addresses nor a signature of a call or callback are anywhere."""
+    assert len([name for name in lab.secrets if name.startswith("drive socket token")]) >= 3
+    places = [place for place in files_below(lab.api.studio.home) if not place[0].startswith(VENDORS_SIDE)]
+    places += prefect_answers(lab.api.studio.api_url)
+
+    found = {where for where, content in places if SIGNATURE.search(content) or SOCKET_ADDRESS.search(content)}
+
+    assert set() == found
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "POST /zego/?Action=Stop&AppId=1&SignatureNonce=00&Signature=43e5cfcca828314675f91b001390566a&Timestamp=1",
+        "params={'Signature': '43e5cfcca828314675f91b001390566a'}",
+        '"{\\"Nonce\\": \\"1\\", \\"Signature\\": \\"5bd59fd62953a8059fb7eaba95720f66d19e4517\\"}"',
+    ],
+)
+def test_search_finds_a_signature(written: str) -> None:
+    """The pattern finds what it is for, in an address, in Python and in JSON within JSON; no link of the store."""
+    assert SIGNATURE.search(written.encode())
+    assert SOCKET_ADDRESS.search(b"cannot open wss://127.0.0.1:9/ws?Token=abcdefgh12")
+    assert not SIGNATURE.search(f"http://s3/x?X-Amz-Signature={'0' * 64}&X-Amz-Date=1".encode())
 
 
 @pytest.mark.parametrize("form", ["plain", "first half", "hex", "URL-quoted", "base64+0", "base64+1", "base64+2"])

@@ -76,12 +76,13 @@ def row(api: StudioApi, run: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_blocks_of_the_sandbox_can_be_seen(vendors: StudioApi) -> None:
-    """A person finds both accounts under Blocks, named after the sandbox, without their secrets."""
+    """A person finds all accounts under Blocks, named after the sandbox, without their secrets."""
     blocks = {block["name"]: block for block in vendors.call("/block_documents/filter", {})}
     kept = json.loads(vendors.studio.config.sandbox_keys_file.read_text())
 
-    assert {"topview-sandbox", "mingyan-sandbox", "studio-archive"} <= blocks.keys()
-    for name in ("topview-sandbox", "mingyan-sandbox"):
+    accounts = {"topview-sandbox", "mingyan-sandbox", "zego-sandbox"}
+    assert accounts | {"studio-archive"} <= blocks.keys()
+    for name in accounts:
         assert blocks[name]["data"]["account"] == SANDBOX_ACCOUNT
         assert blocks[name]["data"]["base_url"].startswith(vendors.studio.config.sandbox_address)
     told = json.dumps(blocks)

@@ -17,6 +17,8 @@ from tests.servers.sandbox_control import SandboxControl
 
 PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60.0
+ZEGO_SERVER_SECRET = "sandbox-zego-server-secret"
+ZEGO_CALLBACK_SECRET = "sandbox-zego-callback-secret"
 _STARTS = 3
 
 
@@ -41,6 +43,10 @@ class SandboxServer(SandboxControl):
         topview_uid: TopView account id that it accepts.
         topview_key: TopView key that it accepts.
         mingyan_key: mingyan key that it accepts.
+        zego_app_id: ZEGO project that it accepts.
+        zego_server_secret: the project's ServerSecret.
+        zego_callback_secret: the project's CallbackSecret.
+        zego_callback_url: where ZEGO's callbacks go; empty is nowhere.
         environment: further variables, such as the ``STUDIO_HOME`` whose spool the local renderer uses.
     """
 
@@ -52,11 +58,17 @@ class SandboxServer(SandboxControl):
         topview_uid: str = "sandbox-uid",
         topview_key: str = "sandbox-topview-key",
         mingyan_key: str = "sandbox-mingyan-key",
+        zego_app_id: int = 1234567890,
+        zego_server_secret: str = ZEGO_SERVER_SECRET,
+        zego_callback_secret: str = ZEGO_CALLBACK_SECRET,
+        zego_callback_url: str = "",
         environment: dict[str, str] | None = None,
     ) -> None:
         super().__init__("")
         self.folder, self.renderer = folder, renderer
         self.topview_uid, self.topview_key, self.mingyan_key = topview_uid, topview_key, mingyan_key
+        self.zego_app_id, self.zego_server_secret = zego_app_id, zego_server_secret
+        self.zego_callback_secret, self.zego_callback_url = zego_callback_secret, zego_callback_url
         self.port = 0
         self.log = folder / "sandbox.log"
         self._environment = environment or {}
@@ -105,6 +117,10 @@ class SandboxServer(SandboxControl):
             "SANDBOX_TOPVIEW_UID": self.topview_uid,
             "SANDBOX_TOPVIEW_KEY": self.topview_key,
             "SANDBOX_MINGYAN_KEY": self.mingyan_key,
+            "SANDBOX_ZEGO_APP_ID": str(self.zego_app_id),
+            "SANDBOX_ZEGO_SERVER_SECRET": self.zego_server_secret,
+            "SANDBOX_ZEGO_CALLBACK_SECRET": self.zego_callback_secret,
+            "SANDBOX_ZEGO_CALLBACK_URL": self.zego_callback_url,
         }
         command = [sys.executable, "-m", "infra.sandbox", "--port", str(self.port)]
         command += ["--folder", str(self.folder / "state"), "--renderer", self.renderer]
@@ -141,6 +157,11 @@ class SandboxServer(SandboxControl):
     def mingyan_url(self) -> str:
         """Base address for mingyan clients, prefix included."""
         return f"{self.url}/mingyan/kyyReactApiServer"
+
+    @property
+    def zego_url(self) -> str:
+        """Base address for ZEGO clients."""
+        return f"{self.url}/zego"
 
 
 @pytest.fixture(scope="module", name="sandbox_server")

@@ -8,6 +8,7 @@ import httpx
 
 WAIT_SECONDS = 60.0
 _ENDED = {"success", "fail", "completed", "failed"}
+_STREAM_OVER = {2, 5}
 
 
 class SandboxControl:
@@ -39,6 +40,22 @@ class SandboxControl:
     def polls(self, vendor: str) -> list[dict[str, Any]]:
         """When each video of a vendor was accepted and ended, how often it was asked for, and when its end was seen."""
         return self._call("GET", "polls")[vendor]
+
+    def streams(self) -> list[dict[str, Any]]:
+        """Every stream task that ZEGO accepted, oldest first."""
+        return self.truth()["zego"]["streams"]
+
+    def live_streams(self) -> list[dict[str, Any]]:
+        """The stream tasks that have not ended."""
+        return [stream for stream in self.streams() if stream["status"] not in _STREAM_OVER]
+
+    def drives(self) -> list[dict[str, Any]]:
+        """Every drive that ZEGO accepted, oldest first."""
+        return self.truth()["zego"]["drives"]
+
+    def cut_sockets(self) -> int:
+        """Close ZEGO's drive sockets hard, as a lost network does; returns how many."""
+        return self._call("POST", "zego/cut", {})["cut"]
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         """Change settings; returns all of them."""
@@ -73,9 +90,19 @@ class SandboxControl:
 
         def over() -> bool:
             truth = self.truth()
-            return all(job["status"] in _ENDED for vendor in truth.values() for job in vendor["submissions"])
+            return all(job["status"] in _ENDED for vendor in truth.values() for job in vendor.get("submissions", []))
 
         _wait(over, seconds, lambda: "jobs are still under way")
+
+    def wait_streams_over(self, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until no stream task of ZEGO lives."""
+        live: list[dict[str, Any]] = []
+
+        def over() -> bool:
+            live[:] = self.live_streams()
+            return not live
+
+        _wait(over, seconds, lambda: f"{len(live)} streams still live")
 
     def release(self) -> None:
         """Let all held calls go on."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import socket
 import traceback
 from collections.abc import AsyncIterator, Callable
@@ -276,6 +277,68 @@ async def test_every_status_has_a_verdict(status: str, kind: type[ProviderError]
     assert getattr(error, "retry_after", 3) == 3
     assert KEY not in f"{error!r} {error}"
     assert len(web.asked) == 1
+
+
+async def test_a_query_is_sent_and_never_told() -> None:
+    """Some accounts are identified in the query: a refusal, or a server that quotes it, must not give it away."""
+    params, link = {"Action": "Do", "Signature": "planted-signature"}, "planted-link"
+
+    async def answer(path: str, _headers: dict[str, str], writer: asyncio.StreamWriter) -> None:
+        reply(writer, f"who sent {path} and {link}?".encode(), "403 No")
+
+    async with serving(answer) as web:
+        client = client_of(web.url)
+        for call in (client.submit, client.ask):
+            with pytest.raises(ProviderRejected, match=r"refused POST /: HTTP 403, 'who sent") as caught:
+                await call("/", {}, params, hidden=[link])
+            told = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value))
+            assert "planted" not in told
+
+    assert [asked.path for asked in web.requests] == ["/?Action=Do&Signature=planted-signature"] * 2
+
+
+@pytest.mark.parametrize(
+    ("header", "date"),
+    [
+        ({"date": "Sun, 06 Nov 2026 08:49:37 GMT"}, datetime(2026, 11, 6, 8, 49, 37, tzinfo=UTC)),
+        ({"date": "Sun, 06 Nov 2026 08:49:37 -0000"}, datetime(2026, 11, 6, 8, 49, 37, tzinfo=UTC)),
+        ({"date": "Sun, 06 Nov 2026 10:49:37 +0200"}, datetime(2026, 11, 6, 8, 49, 37, tzinfo=UTC)),
+        ({"date": "yesterday"}, None),
+        ({}, None),
+    ],
+)
+async def test_the_servers_clock_comes_with_its_answer(header: dict[str, str], date: datetime | None) -> None:
+    """Whoever signs with a time can say how far the clocks differ; a header that is none is left."""
+    async with serving(always({}, **header)) as web:
+        found = await client_of(web.url).ask("/", {})
+
+    assert found.date == date
+
+
+@pytest.mark.parametrize("status", ["200 OK", "403 No", "429 Fast", "500 Oops", "302 Found"])
+async def test_a_body_may_decide_in_place_of_the_status(status: str) -> None:
+    """A provider that does not document its statuses is believed in what it writes; anything else is a status."""
+
+    def decides(body: object) -> bool:
+        return isinstance(body, dict) and "Code" in body
+
+    async with serving(always({"Code": 7}, status)) as web:
+        client = ApiClient("test", web.url, dict, body_decides=decides)
+        found = await client.ask("/", {})
+    async with serving(always({"other": 7}, "500 Oops")) as web:
+        with pytest.raises(ProviderUnavailable):
+            await ApiClient("test", web.url, dict, body_decides=decides).ask("/", {})
+
+    assert (found.status, found.body) == (int(status[:3]), {"Code": 7})
+
+
+async def test_addresses_do_not_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The HTTP library writes whole addresses at level INFO, with every signature in them."""
+    caplog.set_level(logging.INFO)
+    async with serving(always({})) as web:
+        await client_of(web.url).ask("/", {}, {"Signature": "planted-signature"})
+
+    assert "planted-signature" not in caplog.text
 
 
 @pytest.mark.parametrize("body", [b"<html>please wait</html>", b"", b"{", b"\xff\xfe\x00"])

@@ -8,13 +8,14 @@ from prefect.blocks.core import Block
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
 from pydantic import SecretStr, ValidationError
 
-from tasks.blocks import MingyanCredentials, S3Storage, TopViewCredentials
+from tasks.blocks import MingyanCredentials, S3Storage, TopViewCredentials, ZegoCredentials
 from tasks.blocks.accounts import check_base_url
 from tasks.providers.mingyan.client import MingyanClient
+from tasks.providers.zego.client import ZegoClient
 from tasks.storage import ObjectStore
 
 PLANTED = "planted-secret-4711"
-BLOCKS = [S3Storage, TopViewCredentials, MingyanCredentials]
+BLOCKS = [S3Storage, TopViewCredentials, MingyanCredentials, ZegoCredentials]
 
 
 class BlockSuite(BlockStandardTestSuite):
@@ -47,6 +48,14 @@ class TestMingyanCredentials(BlockSuite):
         return MingyanCredentials
 
 
+class TestZegoCredentials(BlockSuite):
+    """The ZEGO project."""
+
+    @pytest.fixture
+    def block(self) -> type[Block]:
+        return ZegoCredentials
+
+
 def planted(kind: type[Block]) -> Block:
     """A block whose every secret field is the planted secret."""
     facts: dict[str, Any] = {
@@ -54,6 +63,8 @@ def planted(kind: type[Block]) -> Block:
     }
     if kind is S3Storage:
         facts["endpoint"] = "127.0.0.1:8333"
+    if kind is ZegoCredentials:
+        facts["app_id"] = 12345
     return kind(**facts)
 
 
@@ -101,6 +112,14 @@ def test_clients_are_made_with_the_accounts_facts() -> None:
     topview = planted(TopViewCredentials)
     assert isinstance(topview, TopViewCredentials)
     assert PLANTED not in repr(topview.get_client())
+
+    zego = planted(ZegoCredentials)
+    assert isinstance(zego, ZegoCredentials)
+    project = zego.get_client()
+    assert isinstance(project, ZegoClient)
+    assert project.base_url == "https://aigc-digitalhuman-api.zegotech.cn"
+    assert (project._api._app_id, project._api._secret) == (12345, PLANTED)
+    assert PLANTED not in f"{project!r} {project._api!r}"
 
     storage = planted(S3Storage)
     assert isinstance(storage, S3Storage)
@@ -154,7 +173,7 @@ def test_bad_addresses_are_refused(written: str, said: str) -> None:
     assert "me:secret" not in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", [TopViewCredentials, MingyanCredentials])
+@pytest.mark.parametrize("kind", [TopViewCredentials, MingyanCredentials, ZegoCredentials])
 @pytest.mark.parametrize("account", ["", "a" * 101, "new\nline", "<b>", "账户"])
 def test_account_labels_stay_plain(kind: type[Block], account: str) -> None:
     """The label is part of keys, logs and tables, so it is short and of plain signs."""
@@ -166,7 +185,7 @@ def test_account_labels_stay_plain(kind: type[Block], account: str) -> None:
 def test_blocks_are_found_by_their_names(kind: type[Block]) -> None:
     """Slugs are part of stored blocks' addresses and must not change with a refactoring."""
     slugs = {"S3Storage": "s3-storage", "TopViewCredentials": "topview-credentials"}
-    slugs["MingyanCredentials"] = "mingyan-credentials"
+    slugs |= {"MingyanCredentials": "mingyan-credentials", "ZegoCredentials": "zego-credentials"}
 
     assert kind.get_block_type_slug() == slugs[kind.__name__]
     assert json.dumps(kind.model_json_schema())
@@ -181,7 +200,29 @@ def test_a_missing_field_does_not_print_secrets(kind: type[Block]) -> None:
         first |= {"account": "new\nline", "base_url": "ftp://x"}
     if kind is S3Storage:
         first |= {"archive_bucket": "one", "staging_bucket": "one"}
+    if kind is ZegoCredentials:
+        first |= {"app_id": 0}
     with pytest.raises(ValidationError) as caught:
         kind(**first)
 
     assert "key-4711" not in str(caught.value)
+
+
+@pytest.mark.parametrize("app_id", [0, -1, 2**32, "app", 1.5])
+def test_an_app_id_is_a_number_of_32_bits(app_id: object) -> None:
+    """A secret that was pasted into the wrong field is refused before anything is sent, and not quoted."""
+    with pytest.raises(ValidationError, match="app_id") as caught:
+        ZegoCredentials.model_validate({"app_id": app_id, "server_secret": PLANTED})
+
+    assert PLANTED not in str(caught.value)
+
+
+def test_the_exception_for_the_sockets_certificate_is_asked_for() -> None:
+    """Nobody sends speech to an unverified address without having ticked it."""
+    block = planted(ZegoCredentials)
+    assert isinstance(block, ZegoCredentials)
+
+    assert block.unverified_socket is False
+    assert ZegoCredentials.model_json_schema()["properties"]["unverified_socket"]["title"] == (
+        "Accept the drive socket's certificate unseen"
+    )

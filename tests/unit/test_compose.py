@@ -24,7 +24,7 @@ from infra.cluster.passwords import make_environment
 from infra.cluster.plan import CONTAINERFILE, IMAGE, SOURCE, Member, Plan, read_image_environment
 from infra.cluster.settings import DatabaseSettings, SetupSettings
 from infra.cluster.setup import check_accounts
-from infra.studio.config import SANDBOX_BLOCKS, SANDBOX_PRICES, StudioConfig
+from infra.studio.config import SANDBOX_BLOCKS, SANDBOX_PRICES, SANDBOX_ZEGO_APP_ID, StudioConfig
 from tasks.errors import StudioError
 from tasks.settings import StudioSettings
 
@@ -223,6 +223,7 @@ def test_only_those_who_need_a_password_have_it() -> None:
     assert knowing("LEDGER_DATABASE_PASSWORD") == {"database", "worker", "webhooks"}
     assert knowing("REDIS_PASSWORD") == {"redis", "database", "prefect-server", "prefect-services"}
     assert knowing("S3_SECRET_KEY") == {"seaweedfs", "minio", "setup"}
+    assert knowing("STUDIO_ZEGO_CALLBACK_SECRET") == {"webhooks", "sandbox", "setup"}
 
 
 def test_the_image_gets_what_it_copies() -> None:
@@ -255,6 +256,21 @@ def test_sandbox_settings_are_those_of_the_embedded_studio() -> None:
     assert yaml.safe_load(settings["STUDIO_PRICES"]) == SANDBOX_PRICES
 
 
+def test_sandbox_has_the_zego_project_that_setup_saves(compose: Compose) -> None:
+    """The number of the project is no secret, so it is written down twice; the secrets come from one place each."""
+    sandbox, setup, webhooks = (compose.services[name].environment for name in ("sandbox", "setup", "webhooks"))
+
+    assert sandbox["SANDBOX_ZEGO_APP_ID"] == str(SANDBOX_ZEGO_APP_ID)
+    assert sandbox["SANDBOX_ZEGO_SERVER_SECRET"] == setup["CLUSTER_ZEGO_SERVER_SECRET"]
+    callback_secrets = {
+        sandbox["SANDBOX_ZEGO_CALLBACK_SECRET"],
+        setup["CLUSTER_ZEGO_CALLBACK_SECRET"],
+        webhooks["STUDIO_ZEGO_CALLBACK_SECRET"],
+    }
+    assert len(callback_secrets) == 1
+    assert all(len(secret) == 40 for secret in callback_secrets)
+
+
 @pytest.mark.parametrize("block", ["topview", "topview-sandbox"])
 def test_sandbox_beside_real_accounts_is_refused(block: str) -> None:
     """Half of the sandbox's settings would send a trial to a vendor that takes money."""
@@ -262,6 +278,8 @@ def test_sandbox_beside_real_accounts_is_refused(block: str) -> None:
 
     with pytest.raises(StudioError, match=r"sandbox\.env"):
         check_accounts(setup, StudioSettings(topview_block=block, mingyan_block="mingyan"))
+    with pytest.raises(StudioError, match=r"sandbox\.env"):
+        check_accounts(setup, StudioSettings(topview_block="topview-sandbox", mingyan_block="mingyan-sandbox"))
     with pytest.raises(StudioError, match=r"sandbox\.env"):
         check_accounts(
             setup.model_copy(update={"sandbox_url": ""}),

@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 from deployments.register import PREFECT_FILE, deployment_name, read_definitions
+from flows.close_streams import close_streams
 from flows.pick_up_inbox import pick_up_inbox
 from flows.reconcile import reconcile
 from tasks.batch.naming import read_batch
-from tasks.request import read_request
+from tasks.request import read_form, read_request
+from tasks.show.rundown import ShowRequest
 
 SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "deployments.txt"
 
@@ -60,6 +62,8 @@ def test_scheduled_requests_are_good() -> None:
         "render-batch/studio": lambda parameters: read_batch(parameters["batch"]),
         "reconcile/studio": reconcile.validate_parameters,
         "pick-up-inbox/studio": pick_up_inbox.validate_parameters,
+        "broadcast-show/studio": lambda parameters: read_form(ShowRequest, parameters["show"]),
+        "close-streams/studio": close_streams.validate_parameters,
     }
     for deployment in read_definitions()["deployments"]:
         for schedule in deployment["schedules"]:
@@ -67,7 +71,7 @@ def test_scheduled_requests_are_good() -> None:
 
 
 def test_restartable_is_what_the_automation_restarts() -> None:
-    """The restart automation acts on a tag: renders have it, and a pass of `reconcile` is followed by the next one."""
+    """The restart automation acts on a tag that renders have: other passes are followed by the next, shows are over."""
     definitions = read_definitions()
     crashed = next(found for found in definitions["automations"] if found["name"] == "studio-restart-crashed")
     tag = crashed["trigger"]["match_related"]["prefect.resource.id"].removeprefix("prefect.tag.")

@@ -1,5 +1,6 @@
 """Configuration and environment of the embedded studio."""
 
+import json
 import stat
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 from infra.studio.board import installed_version
 from infra.studio.config import load_config, studio_environment
 from infra.studio.lifecycle import require_sandbox
+from infra.studio.parts.sandbox import SandboxPart
+from infra.studio.parts.webhooks import WebhooksPart
 from infra.studio.restarts import HOPELESS_PAUSE_SECONDS, MOST_RESTARTS, WINDOW_SECONDS, RestartBudget
 from infra.studio.secret_files import make_sandbox_keys, make_webhook_secret
 from infra.studio.state import StudioState, held_lock, write_state
@@ -82,10 +85,11 @@ def test_the_sandbox_keeps_real_accounts_out(monkeypatch: pytest.MonkeyPatch) ->
 
     assert environment["STUDIO_TOPVIEW_BLOCK"] == "topview-sandbox"
     assert environment["STUDIO_MINGYAN_BLOCK"] == "mingyan-sandbox"
+    assert environment["STUDIO_ZEGO_BLOCK"] == "zego-sandbox"
     assert environment["STUDIO_WEBHOOK_URL"] == "http://127.0.0.1:8350"
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert {"topview/avatar1", "topview/avatar2", "mingyan"} == StudioSettings().prices.keys()
+    assert {"topview/avatar1", "topview/avatar2", "mingyan", "zego"} == StudioSettings().prices.keys()
 
 
 def test_without_the_sandbox_no_provider_is_called_back_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +138,35 @@ def test_the_sandbox_has_credentials_of_its_own(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(StudioError, match=r"sandbox\.json"):
         make_sandbox_keys(path)
+
+
+def test_an_older_sandbox_keeps_its_credentials(tmp_path: Path) -> None:
+    """Blocks and jobs of a home from before the third vendor stay valid; what it lacks is added once, and privately."""
+    path = tmp_path / "sandbox.json"
+    old = {"topview_uid": "u-1", "topview_key": "k-1", "mingyan_key": "k-2"}
+    path.write_text(json.dumps(old))
+
+    keys = make_sandbox_keys(path)
+
+    assert {name: getattr(keys, name) for name in old} == old
+    assert len({keys.zego_server_secret, keys.zego_callback_secret, ""}) == 3
+    assert make_sandbox_keys(path) == keys
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_callbacks_of_the_sandbox_are_believed_by_its_own_studio_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The receiver checks with what the sandbox signs with, whatever the operator set; without a sandbox, with that."""
+    monkeypatch.setenv("STUDIO_ZEGO_CALLBACK_SECRET", "the-real-projects")
+    beside, alone = load_config(sandbox=True), load_config()
+    beside.root.mkdir(parents=True, exist_ok=True)
+    sandbox = SandboxPart(beside).environment()
+
+    assert WebhooksPart(beside).environment() == {
+        "STUDIO_ZEGO_CALLBACK_SECRET": sandbox["SANDBOX_ZEGO_CALLBACK_SECRET"]
+    }
+    assert sandbox["SANDBOX_ZEGO_CALLBACK_URL"] == "http://127.0.0.1:8350/zego"
+    assert WebhooksPart(alone).environment() == {}
+    assert studio_environment(alone)["STUDIO_ZEGO_CALLBACK_SECRET"] == "the-real-projects"
 
 
 def test_a_studio_with_real_accounts_does_not_pass_for_a_sandbox() -> None:

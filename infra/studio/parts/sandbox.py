@@ -3,7 +3,7 @@
 import asyncio
 import sys
 
-from infra.studio.config import HOST
+from infra.studio.config import HOST, SANDBOX_ZEGO_APP_ID
 from infra.studio.loopback import ask
 from infra.studio.part import Part
 from infra.studio.secret_files import SandboxKeys, make_sandbox_keys
@@ -30,6 +30,11 @@ class SandboxPart(Part):
         """Base URL that stands for mingyan's."""
         return f"{self.address}/mingyan/kyyReactApiServer"
 
+    @property
+    def zego_url(self) -> str:
+        """Base URL that stands for ZEGO's."""
+        return f"{self.address}/zego"
+
     def command(self) -> list[str]:
         """Its jobs and charges outlive it in their folder."""
         return [
@@ -39,12 +44,16 @@ class SandboxPart(Part):
         ]
 
     def environment(self) -> dict[str, str]:
-        """Who may call."""
+        """Who may call, and where ZEGO's callbacks go: the vendor is told by mail, not by a call."""
         keys = self.credentials()
         return {
             "SANDBOX_TOPVIEW_UID": keys.topview_uid,
             "SANDBOX_TOPVIEW_KEY": keys.topview_key,
             "SANDBOX_MINGYAN_KEY": keys.mingyan_key,
+            "SANDBOX_ZEGO_APP_ID": str(SANDBOX_ZEGO_APP_ID),
+            "SANDBOX_ZEGO_SERVER_SECRET": keys.zego_server_secret,
+            "SANDBOX_ZEGO_CALLBACK_SECRET": keys.zego_callback_secret,
+            "SANDBOX_ZEGO_CALLBACK_URL": f"{self.config.webhook_address}/zego",
         }
 
     def prepare(self) -> None:

@@ -6,6 +6,7 @@ import sys
 from infra.studio.config import HOST
 from infra.studio.loopback import ask
 from infra.studio.part import Part
+from infra.studio.secret_files import make_sandbox_keys
 
 
 class WebhooksPart(Part):
@@ -25,6 +26,13 @@ class WebhooksPart(Part):
             *(sys.executable, "-m", "infra.webhooks"),
             *("--host", HOST, "--port", str(self.config.webhook_port)),
         ]
+
+    def environment(self) -> dict[str, str]:
+        """Beside a sandbox callbacks are the sandbox's; else the operator's secret is inherited."""
+        if not self.config.sandbox:
+            return {}
+        keys = make_sandbox_keys(self.config.sandbox_keys_file)
+        return {"STUDIO_ZEGO_CALLBACK_SECRET": keys.zego_callback_secret}
 
     async def probe(self, since: float) -> None:  # noqa: ARG002 - answers are fresh
         """Ask for health, which includes the ledger."""

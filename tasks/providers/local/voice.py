@@ -7,6 +7,7 @@ the model file is pinned by its hash.
 import hashlib
 import re
 import unicodedata
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +29,7 @@ RATE: int = hibari.SAMPLE_RATE
 _DURATIONS = "/Clip_output_0"
 _MODEL_SHA256 = "5f70741d4e900f4e85d0037498736cc1b3e1b9a63a13546a5da1e63abf4fccd8"
 
-_BRING_RECORDING = "Bring a recording of the voice instead: set the speech kind to 'recording'."
+BRING_RECORDING = "Bring a recording of the voice instead: set the speech kind to 'recording'."
 # Signs with a letter's category that the voice reads as words.
 _SPOKEN_SIGNS = frozenset("µªº")
 # A single "word" longer than this is no word; the spelling network's time grows with its square.
@@ -75,7 +76,7 @@ def check_script(text: str, language: str, voice: str | None, speed: float) -> l
     """What keeps this script from being spoken here; empty when nothing does."""
     problems = []
     if language.split("-", maxsplit=1)[0].lower() != "en":
-        problems.append(Problem("speech.language", f"the offline voice cannot speak {language!r}.", _BRING_RECORDING))
+        problems.append(Problem("speech.language", f"the offline voice cannot speak {language!r}.", BRING_RECORDING))
     if (voice or DEFAULT_VOICE) not in bundled_voices():
         problems.append(
             Problem(
@@ -89,7 +90,7 @@ def check_script(text: str, language: str, voice: str | None, speed: float) -> l
     strange = [character for character in dict.fromkeys(text) if not _is_speakable(character)]
     if strange:
         shown = " ".join(strange[:10]) + (" …" if len(strange) > 10 else "")
-        problems.append(Problem("speech.text", f"the offline voice cannot read: {shown}", _BRING_RECORDING))
+        problems.append(Problem("speech.text", f"the offline voice cannot read: {shown}", BRING_RECORDING))
     elif not any(character.isalnum() for character in text):
         problems.append(Problem("speech.text", "there is nothing to say.", "Write at least one word."))
     longest = max(text.split(), key=len, default="")
@@ -119,35 +120,40 @@ class Voice:
 
     def speak(self, text: str, speed: float = 1.0) -> Spoken:
         """Speak a text sentence by sentence; speed 1 is normal, 2 is twice as fast."""
-        random = np.random.default_rng(0)
         waves: list[Wave] = []
         phonemes: list[Phoneme] = []
         clock = 0.0
+        for part in self.sentences(text, speed):
+            waves.append(part.wave)
+            phonemes += [Phoneme(clock + heard.start, clock + heard.end, heard.symbol) for heard in part.phonemes]
+            clock += len(part.wave) / RATE
+        return Spoken(np.concatenate(waves) if waves else np.zeros(0, np.float32), phonemes)
+
+    def sentences(self, text: str, speed: float = 1.0) -> Generator[Spoken]:
+        """Speak a text, each sentence with the pause after it as soon as it is made; one text at a time."""
+        random = np.random.default_rng(0)
         for chunk, pause in self._chunks(text):
             wave, timed = self._speak_chunk(chunk, speed, random)
             silence = np.zeros(round(pause / speed * RATE), np.float32)
-            waves += [wave, silence]
-            phonemes += [Phoneme(clock + start, clock + end, symbol) for start, end, symbol in timed]
-            spoken = clock + len(wave) / RATE
-            clock = spoken + len(silence) / RATE
-            phonemes.append(Phoneme(spoken, clock, None))
-        return Spoken(np.concatenate(waves) if waves else np.zeros(0, np.float32), phonemes)
+            spoken, end = len(wave) / RATE, (len(wave) + len(silence)) / RATE
+            phonemes = [Phoneme(start, stop, symbol) for start, stop, symbol in timed]
+            yield Spoken(np.concatenate([wave, silence]), [*phonemes, Phoneme(spoken, end, None)])
 
-    def _chunks(self, text: str) -> list[tuple[str, float]]:
+    def _chunks(self, text: str) -> Iterator[tuple[str, float]]:
         """Phoneme strings that the model can read at once, each with the pause after it in seconds."""
-        chunks: list[tuple[str, float]] = []
+        held: str | None = None
         for paragraph in re.split(r"\n\s*\n", text):
+            pause = _PARAGRAPH_PAUSE
             for sentence in self._hibari.phonemize(paragraph):
                 if not any(symbol.isalpha() for symbol in sentence):
                     continue
-                *parts, last = _split_long(sentence)
-                chunks += [(part, 0.0) for part in parts]
-                chunks.append((last, _SENTENCE_PAUSE))
-            if chunks:
-                chunks[-1] = (chunks[-1][0], _PARAGRAPH_PAUSE)
-        if chunks:
-            chunks[-1] = (chunks[-1][0], _SENTENCE_PAUSE)
-        return chunks
+                if held is not None:
+                    yield held, pause
+                *parts, held = _split_long(sentence)
+                yield from ((part, 0.0) for part in parts)
+                pause = _SENTENCE_PAUSE
+        if held is not None:
+            yield held, _SENTENCE_PAUSE
 
     def _speak_chunk(
         self, chunk: str, speed: float, random: np.random.Generator

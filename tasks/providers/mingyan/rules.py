@@ -1,20 +1,17 @@
 """Everything that mingyan would refuse or could not fetch, found before anything is uploaded or paid."""
 
-import ipaddress
 import logging
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import av
 
-from tasks.addresses import why_closed
+from tasks.addresses import why_unfetchable
 from tasks.errors import Problem
 from tasks.models import ClipAvatar, PortraitAvatar, RecordingSpeech, RenderRequest
 from tasks.providers.base import MediaSet, ProbedMedia
 from tasks.providers.common import too_short
 from tasks.providers.mingyan.assumptions import AUDIO_SURE, AUDIO_UNSURE, CLIP_CODECS, CLIP_CONTAINERS
 
-_INSIDE_NAMES = (".local", ".localhost", ".internal", ".lan", ".home.arpa")
 _EXPORT_SOUND = "Export it as WAV, MP3 or M4A."
 _EXPORT_CLIP = "Export it as MP4 (H.264)."
 
@@ -58,7 +55,7 @@ def address_problems(address: str, *, vendor_is_inside: bool) -> list[Problem]:
         address: where staged files are read, as http(s)://host[:port].
         vendor_is_inside: the vendor itself is on our own network, such as the sandbox.
     """
-    wrong = _why_unfetchable(address, vendor_is_inside=vendor_is_inside)
+    wrong = why_unfetchable(address, vendor_is_inside=vendor_is_inside)
     if not wrong:
         return []
     return [
@@ -69,27 +66,6 @@ def address_problems(address: str, *, vendor_is_inside: bool) -> list[Problem]:
             "such as https://media.example.com.",
         )
     ]
-
-
-def _why_unfetchable(address: str, *, vendor_is_inside: bool) -> str:
-    if not address.isascii():
-        return "it is not plain ASCII"
-    try:
-        parts = urlsplit(address)
-        host = (parts.hostname or "").rstrip(".")
-    except ValueError:
-        return "it is no address"
-    if parts.scheme not in {"http", "https"} or not host:
-        return "it does not start with http:// or https:// and a host"
-    if vendor_is_inside:
-        return ""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        inside = "." not in host or host.endswith(_INSIDE_NAMES)
-        return f"{host} is a name of our own network" if inside else ""
-    closed = why_closed(host)
-    return f"{host} is {closed}" if closed else ""
 
 
 def media_problems(media: MediaSet) -> list[Problem]:

@@ -1,0 +1,42 @@
+"""Close the live streams that nobody attends to any more: of shows that were killed, or could not close them.
+
+Runs every minute beside live shows, which it leaves alone. Closing is safe however often it is done, and by however
+many: by the show itself, the hooks of its run, this flow and `reconcile`.
+
+Needs the ledger, and the ZEGO credentials block named by ``STUDIO_ZEGO_BLOCK`` (``zego`` unless set); without that
+block, and without streams, there is nothing to do.
+"""
+
+import time
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from pydantic import Field
+
+from tasks.errors import StudioError
+from tasks.outcome import failed_state
+from tasks.pass_report import last_state
+from tasks.runlog import show_plain_log
+from tasks.show.reaping import QUIET_SECONDS, reap_streams, report_streams
+
+BUDGET_SECONDS = 45.0
+"""Nothing new is begun after that: the next pass is near."""
+
+Quiet = Annotated[
+    float, Field(ge=0, le=3600, description="Seconds without a sign of life after which a show counts as dead.")
+]
+
+
+@flow(name="close-streams", flow_run_name="close streams")
+async def close_streams(quiet_seconds: Quiet = QUIET_SECONDS) -> State[Any]:
+    """Close what was left.
+
+    Args:
+        quiet_seconds: how long a show must have given no sign of life.
+    """
+    show_plain_log()
+    try:
+        return last_state(await report_streams(await reap_streams(time.monotonic() + BUDGET_SECONDS, quiet_seconds)))
+    except StudioError as error:
+        return failed_state(error)

@@ -1,0 +1,1 @@
+"""ZEGOCLOUD's digital human: live stream tasks, the drives that make them speak, the drive socket and callbacks."""

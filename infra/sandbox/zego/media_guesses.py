@@ -1,0 +1,16 @@
+"""What the vendor's page leaves open about sound and the drive socket. None of this is a promise about the vendor."""
+
+JITTER_SECONDS = 0.2
+"""Playout of a drive begins so long after its first byte, so that the network's jitter is not heard."""
+
+START_SECONDS = 10.0
+"""Deadline for the Start message of an open socket."""
+
+LINGER_SECONDS = 5.0
+"""A drive that was interrupted leaves its socket open so long: the client is told to close it (section 5.4)."""
+
+LARGEST_MESSAGE = 1 << 20
+"""Bytes of one message."""
+
+UNKNOWN_TOKEN, WRONG_MESSAGE, INTERRUPTED = 4403, 4400, 4409
+"""Codes that a socket is closed with; the page documents none."""

@@ -8,12 +8,10 @@ from typing import Any
 import yaml
 
 from tasks.errors import Problem, RequestRefused
+from tasks.nesting import shallow_events
 
 LARGEST_BYTES = 1024 * 1024
 """Five hundred cues of the longest text are shorter."""
-
-DEEPEST = 50
-"""Groups within groups; a rundown has five. At some ten thousands libyaml's composer would overflow its stack."""
 
 _SAVE_AS_UTF8 = "Save the file as UTF-8."
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -109,16 +107,13 @@ def _read_yaml(text: str) -> Any:
 
 def _check_shape(text: str) -> None:
     """Refuse depth, several documents, and aliases, with which a few lines can stand for any number of values."""
-    depth = documents = 0
-    for event in yaml.parse(text, _Loader):
+    documents = 0
+    for event in shallow_events(text, _Loader):
         documents += isinstance(event, yaml.DocumentStartEvent)
         if documents > 1:
             raise _refused(f"{_line(event)} begins a second rundown (---).", "Write one show into a file.")
         if isinstance(event, yaml.AliasEvent):
             raise _refused(f"{_line(event)} repeats something by an alias (*).", "Write it out, or use a loop.")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
-            raise _refused(f"{_line(event)} is nested too deep.", "Write cues one below the other.")
 
 
 def _check_names(root: yaml.Node) -> None:

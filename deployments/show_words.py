@@ -120,7 +120,7 @@ def say_record(output: Output, record: ShowManifest) -> int:
     if record.created_at and record.ended_at:
         facts["stream"] = f"{(record.ended_at - record.created_at).total_seconds():.1f} s"
     if record.streaming_at and record.first_byte_at:
-        facts["first sound"] = f"{(record.first_byte_at - record.streaming_at).total_seconds():.2f} s after streaming"
+        facts["first PCM"] = f"{(record.first_byte_at - record.streaming_at).total_seconds():.2f} s after streaming"
     if record.cost is not None:
         facts["cost"] = f"{record.cost.normalize():f} {record.unit}"
     output.say("")

@@ -107,14 +107,17 @@ async def wait_streaming(
     end, ask_at = loop.time() + deadline, loop.time()
     doubt = "the vendor has not said anything"
     while loop.time() < end:
-        told = _told(await ledger.stream_events(stream.task_id))
-        if told is None and loop.time() >= ask_at:
+        since = _streaming_since(await ledger.stream_events(stream.task_id))
+        if since is not None:
+            return since
+        if loop.time() >= ask_at:
+            # An end is never believed to a callback: a stream that is not stopped goes on costing money.
             told, doubt = await _asked(account, stream.task_id)
             ask_at = loop.time() + _ASK_SECONDS
-        if told is not None and told.status == StreamStatus.STREAMING:
-            return told.since
-        if told is not None:
-            raise await _not_streaming(account, ledger, stream, told)
+            if told is not None and told.status == StreamStatus.STREAMING:
+                return told.since
+            if told is not None:
+                raise await _not_streaming(account, ledger, stream, told)
         await asyncio.sleep(_LOOK_SECONDS)
     await close_stream(account, ledger, stream.entry, why="it did not stream in time")
     raise RenderFailed(
@@ -189,10 +192,11 @@ def _in_doubt(entry: Entry, error: ProviderError) -> AmbiguousSubmit:
     )
 
 
-def _told(events: list[StreamEvent]) -> _Told | None:
-    """The last decisive thing that callbacks told about the stream itself."""
+def _streaming_since(events: list[StreamEvent]) -> datetime | None:
+    """Since when a stream can be driven, if that is the last decisive thing that callbacks told about it."""
     decisive = (event for event in reversed(events) if event.kind == "task" and event.status in _DECISIVE)
-    return next((_Told(event.status, event.reason, event.happened_at) for event in decisive), None)
+    last = next(decisive, None)
+    return last.happened_at if last is not None and last.status == StreamStatus.STREAMING else None
 
 
 async def _asked(account: ZegoAccount, task_id: str) -> tuple[_Told | None, str]:

@@ -308,6 +308,18 @@ def told(made: OpenStream, status: int, at: datetime) -> StreamEvent:
     return StreamEvent(task_id=made.task_id, kind="task", status=status, happened_at=at, received_at=at)
 
 
+async def test_an_end_is_not_believed_to_a_callback(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer
+) -> None:
+    """A callback that calls a living stream failed changes nothing: the vendor is asked, and the wait goes on."""
+    made = await opened(account, ledger)
+    await ledger.add_stream_event(told(made, 2, datetime.now(UTC)))
+
+    assert await wait_streaming(account, ledger, made, deadline=20)
+    assert (await row_of(ledger)).state is State.SUBMITTED
+    assert [task["task_id"] for task in sandbox.live_streams()] == [made.task_id]
+
+
 async def test_a_stream_that_fails_to_start_costs_nothing(
     account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer
 ) -> None:

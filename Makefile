@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROVIDER ?= local
 SANDBOX ?=
+AT_ONCE ?= 3
 SHORT ?=
 # What the tests use is theirs alone: no setting of a person's shell leaks in.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -27,7 +28,7 @@ down: $(VENV)/.run ## stop the studio
 	$(BIN)/studio down
 
 test: $(VENV)/.dev ## run the tests against real servers, processes killed for real
-	$(BIN)/python -m pytest -m "not slow and not cluster"
+	$(BIN)/python -m pytest -m "not slow and not cluster" -n $(AT_ONCE) --dist loadfile
 
 test-cluster: $(VENV)/.dev ## run the cluster of infra/compose.yaml as plain processes: Redis, PostgreSQL, two servers, workers
 	$(BIN)/python -m pytest -m "cluster and not slow" --timeout 900

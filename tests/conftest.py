@@ -3,11 +3,13 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tasks.settings import get_settings
+from tests.reported import SECTIONS
 
 # These machines are slow and shared: time is no test result.
 settings.register_profile("studio", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
@@ -25,6 +27,27 @@ def studio_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     get_settings.cache_clear()
     yield home
     get_settings.cache_clear()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand tables to the process that prints, where this one is a worker of it."""
+    told = getattr(session.config, "workeroutput", None)
+    if told is not None:
+        told["sections"] = SECTIONS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the tables of a worker; one that crashed has none."""
+    SECTIONS.update(getattr(node, "workeroutput", {}).get("sections", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print all tables."""
+    for title, lines in SECTIONS.items():
+        terminalreporter.section(title)
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 from tests.studio_fixture import running_studio  # noqa: E402, F401 - a fixture, after the environment is clean

@@ -6,10 +6,11 @@ import pytest
 
 from tests.chaos.figures import FIGURES
 from tests.chaos.lives import Place
-from tests.chaos.matrix import ROUNDS, table
+from tests.chaos.matrix import ROUNDS, Round, table
 from tests.chaos.nursery import Nursery
 from tests.e2e.api import StudioApi
 from tests.e2e.conftest import api  # noqa: F401 - a fixture
+from tests.reported import SECTIONS
 from tests.studio_fixture import studio_in
 
 
@@ -24,16 +25,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield Place(StudioApi(studio), nursery, folder)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the crash matrix, and what else was measured."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Tell of the crash matrix, and of what else was measured."""
     if FIGURES:
-        terminalreporter.section("chaos, measured")
-        for line in FIGURES:
-            terminalreporter.write_line(line)
+        SECTIONS["chaos, measured"] = FIGURES
     if ROUNDS:
-        terminalreporter.section(f"crash matrix, {len(ROUNDS)} rounds")
-        for line in table(ROUNDS):
-            terminalreporter.write_line(line)
-        for each in ROUNDS:
-            spent = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in each.seconds.items())
-            terminalreporter.write_line(f"{each.name}: {sum(life.kills for life in each.lives)} kills; {spent}")
+        SECTIONS[f"crash matrix, {len(ROUNDS)} rounds"] = [*table(ROUNDS), *map(_kills, ROUNDS)]
+
+
+def _kills(each: Round) -> str:
+    spent = ", ".join(f"{step} {seconds:.0f} s" for step, seconds in each.seconds.items())
+    return f"{each.name}: {sum(life.kills for life in each.lives)} kills; {spent}"

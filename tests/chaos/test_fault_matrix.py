@@ -15,6 +15,7 @@ from tests.chaos.faults_lane import RENDER_DEADLINE_SECONDS, Lane, Seen, Vendor,
 from tests.chaos.faults_table import EVERYBODYS, FAULTS, SHORT, Expected, Fault
 from tests.e2e.api import StudioApi
 from tests.media_files import write_clip, write_wav
+from tests.reported import SECTIONS
 from tests.studio_fixture import RunningStudio
 from tests.talking_video import voice_like
 
@@ -90,9 +91,7 @@ def told(
         for cell in cells:
             if cell.fault in EVERYBODYS:
                 found[cell] = _run(lanes[cell.vendor], cell, speeches[cell])
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-    with capture.global_and_fixture_disabled():
-        print(f"\n{_table(found)}")  # noqa: T201 - people read it
+    SECTIONS["fault matrix"] = _table(found).splitlines()
     return found
 
 

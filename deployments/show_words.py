@@ -63,7 +63,9 @@ class Ticker:
         self._shown |= over.keys()
         present = [line for line in seen.lines if line.get("outcome") == ON_AIR]
         told = " · ".join(f"on air: {line['cue']} {line['kind']} {line['what']}" for line in present)
-        self._progress.update(plain(told) or f"{seen.view.state_name.lower()} · {seen.view.step}".rstrip(" ·"))
+        # The steps before the first cue; none comes after them, as nothing on air is a step.
+        step = "" if seen.lines else seen.view.step
+        self._progress.update(plain(told) or f"{seen.view.state_name.lower()} · {step}".rstrip(" ·"))
 
 
 def line_words(line: Line) -> str:

@@ -17,6 +17,8 @@ from infra.studio.supervisor import titles
 from tasks.errors import StudioUnavailable
 
 LAST_RUNS = 8
+ASKED_FOR = ("render-video", "render-batch", "broadcast-show")
+"""Flows whose runs people start."""
 _COLORS = {"ready": "green", "failed": "red", "COMPLETED": "green", "FAILED": "red", "CRASHED": "red"}
 
 
@@ -91,8 +93,8 @@ def _part_row(part: dict[str, Any]) -> list[str]:
 def _last_runs(config: StudioConfig) -> list[dict[str, Any]]:
     try:
         # What is planned for later and what looks after the studio would crowd out what people have asked for.
-        asked_for = {"tags": {"any_": ["render"]}, "expected_start_time": {"before_": datetime.now(UTC).isoformat()}}
-        body = {"sort": "EXPECTED_START_TIME_DESC", "limit": LAST_RUNS, "flow_runs": asked_for}
+        asked_for = {"flows": {"name": {"any_": list(ASKED_FOR)}}, "flow_runs": _not_later()}
+        body = {"sort": "EXPECTED_START_TIME_DESC", "limit": LAST_RUNS, **asked_for}
         found = call(config, "/flow_runs/filter", body)
     except StudioUnavailable:
         # The table of parts above already shows a server that is away.
@@ -109,6 +111,10 @@ def _last_runs(config: StudioConfig) -> list[dict[str, Any]]:
         }
         for run in found
     ]
+
+
+def _not_later() -> dict[str, Any]:
+    return {"expected_start_time": {"before_": datetime.now(UTC).isoformat()}}
 
 
 def _run_row(run: dict[str, Any]) -> list[str]:

@@ -23,6 +23,7 @@ from tasks.show.obeying import obey
 from tasks.show.performing import Performance, beside
 from tasks.show.record import ShowRecord, archive_show, manifest_of
 from tasks.show.showing import CueTable, Shown, show_preview, tell_ended
+from tasks.show.standing import stay_running
 from tasks.show.stream import open_stream, wait_streaming
 from tasks.show.upkeep import end_at, end_when, see_its_end, stay_alive, until
 
@@ -58,6 +59,7 @@ async def broadcast(
     control, record = Control(), ShowRecord(plan)
     table = CueTable(record)
     watching = {"commands": obey(run_id, control, record), "signals": end_when(asked, control)}
+    watching["standing"] = stay_running(run_id)
     try:
         async with beside(control, **watching, table=table.keep_drawing()):
             await _until_start(plan.rundown.starts_at, control)

@@ -102,6 +102,16 @@ def test_what_is_on_air_can_be_seen(studio: StudioApi, on_air: str) -> None:
     assert 600 <= one["stream"]["ttl"] <= 900
 
 
+def test_a_show_that_prefect_takes_for_dead_says_that_it_is_not(studio: StudioApi, on_air: str) -> None:
+    """After an outage of Prefect a run counts as crashed; one that is on air is running again, and can be spoken to."""
+    state = {"type": "CRASHED", "message": "No heartbeat for 90 s."}
+    studio.call(f"/flow_runs/{on_air}/set_state", {"state": state, "force": True})
+    wait_until(lambda: studio.run(on_air)["state"]["type"] == "RUNNING", 60)
+
+    code, _ = ask(studio, "say", "Still here.", "--queue", on_air[:6])
+    assert code == 0
+
+
 def test_callbacks_reach_the_show_and_prefect(studio: StudioApi, on_air: str) -> None:
     """The end of each drive was told by the vendor, and an automation may react to the stream."""
     assert [line["end told by"] for line in cues(studio, on_air)[:2]] == ["callback", "callback"]

@@ -1,5 +1,7 @@
 """Close the live streams that nobody attends to any more: of shows that were killed, or could not close them.
 
+Records of shows that could not be archived when these ended are archived here as well.
+
 Runs every minute beside live shows, which it leaves alone. Closing is safe however often it is done, and by however
 many: by the show itself, the hooks of its run, this flow and `reconcile`.
 
@@ -18,6 +20,7 @@ from tasks.errors import StudioError
 from tasks.outcome import failed_state
 from tasks.pass_report import last_state
 from tasks.runlog import show_plain_log
+from tasks.show.archiving import archive_left_records
 from tasks.show.reaping import QUIET_SECONDS, reap_streams, report_streams
 
 BUDGET_SECONDS = 45.0
@@ -36,7 +39,10 @@ async def close_streams(quiet_seconds: Quiet = QUIET_SECONDS) -> State[Any]:
         quiet_seconds: how long a show must have given no sign of life.
     """
     show_plain_log()
+    until = time.monotonic() + BUDGET_SECONDS
     try:
-        return last_state(await report_streams(await reap_streams(time.monotonic() + BUDGET_SECONDS, quiet_seconds)))
+        notes = await reap_streams(until, quiet_seconds)
+        notes += await archive_left_records(until)
+        return last_state(await report_streams(notes))
     except StudioError as error:
         return failed_state(error)

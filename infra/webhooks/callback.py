@@ -1,7 +1,8 @@
 """Reading a callback of ZEGO. Contract: zego.md, section 6.
 
 The signature covers the moment of sending and a nonce, not what is told. So whoever has once seen a callback could sign
-others with it: a signature is taken for one event only, and what a callback says stays a hint, on which no money hangs.
+others with it: a signature is taken for one event only, and what a callback says stays a hint. It does tell when a
+stream began and ended, by which its seconds are booked, but only within what the studio itself knows of its life.
 ``FailReason`` is left to the status call, whose answer is cleaned of the account's secrets, which are not known here.
 """
 

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tasks.errors import StudioError
 from tasks.ledger import Entry
 from tasks.show.rooms import keep_room
 
@@ -54,12 +53,12 @@ class Heartbeat:
         while True:
             try:
                 await self._beat()
-            except StudioError as error:
-                log.warning("heartbeat missed key=%s cause=%s", self._entry.render_key, error.message)
+            except Exception as error:  # noqa: BLE001 - silence kills shows
+                log.warning("heartbeat missed key=%s cause=%r", self._entry.render_key, error)
             await asyncio.sleep(self._every)
 
     async def _beat(self) -> None:
         # Only an accepted row takes it; before that, the claim is the sign of life.
         await self._ledger.set_next_poll(self._entry.id, datetime.now(UTC) + BEAT_PATIENCE)
         if not await keep_room(self._ledger, self._entry):
-            log.warning("another run has taken the room key=%s", self._entry.render_key)
+            log.warning("another show has taken the room key=%s", self._entry.render_key)

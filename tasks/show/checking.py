@@ -20,6 +20,7 @@ from tasks.show.rundown import AudioCue, LoopCue, PipeCue, Rundown, SimpleCue, S
 from tasks.show.timing import (
     cue_seconds,
     hard_end,
+    idle_problems,
     length_problems,
     remarks,
     show_seconds,
@@ -47,7 +48,7 @@ async def plan_show(rundown: Rundown, folder: Path, account: ZegoAccount) -> Sho
     """
     now = datetime.now(UTC)
     cues = list(places(rundown))
-    problems = time_problems(rundown, now)
+    problems = time_problems(rundown, now) + idle_problems(rundown, cues)
     problems += await cast_problems(account.client, rundown, cues)
     problems += await _link_problems(cues, vendor_is_inside=bool(account.client.own_network))
     problems += await asyncio.to_thread(_source_problems, cues)

@@ -3,13 +3,15 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRunInput
+from prefect.context import FlowRunContext
 from prefect.input import RunInput
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from tasks.show.rundown import MOST_TEXT
 
@@ -66,8 +68,10 @@ async def send_command(run_id: UUID, command: ShowCommand) -> None:
 async def listen(run_id: UUID) -> AsyncIterator[ShowCommand]:
     """Yield the commands for a show in the order in which they were sent, until the caller stops.
 
-    While Prefect is away the show goes on, and what was asked meanwhile comes later.
+    While Prefect is away the show goes on, and what was asked meanwhile comes later. What was sent before this try of
+    the run began is ignored.
     """
+    began = _began(run_id)
     seen: set[str] = set()
     pause = LOOK_SECONDS
     while True:
@@ -80,6 +84,9 @@ async def listen(run_id: UUID) -> AsyncIterator[ShowCommand]:
             found = []
         for sent in found:
             seen.add(sent.key)
+            if began is not None and sent.created is not None and sent.created < began:
+                log.warning("command from before this run ignored key=%s", sent.key)
+                continue
             command = _read(sent)
             if command is not None:
                 log.info("command do=%s words=%d queue=%s", command.do, len(command.words), command.queue)
@@ -92,10 +99,18 @@ async def _look(run_id: UUID, seen: set[str]) -> list[FlowRunInput]:
         return await client.filter_flow_run_input(run_id, KEY_PREFIX, MOST_AT_ONCE, seen)
 
 
+def _began(run_id: UUID) -> datetime | None:
+    """When this try of a run began, by the server's clock, which stamps inputs as well; None outside of the run."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context is not None else None
+    return run.state.timestamp if run is not None and run.id == run_id and run.state is not None else None
+
+
 def _read(sent: FlowRunInput) -> ShowCommand | None:
     """The command; None for something that is none, which must not end a show."""
     try:
         return ShowCommand.load_from_flow_run_input(sent)
-    except (ValidationError, TypeError) as error:
-        log.warning("command not understood key=%s error=%s", sent.key, error)
+    except (ValueError, TypeError) as error:
+        # Not what it says: that may be anything, of any length.
+        log.warning("command not understood key=%s error=%s", sent.key, type(error).__name__)
         return None

@@ -56,6 +56,8 @@ class Control:
         self.is_held = False
         self.ending: Ending | None = None
         self._cut: CutKind | None = None
+        self._skips = 0
+        self._skips_ahead = 0
         self._says: deque[PlannedCue] = deque()
         self._news = asyncio.Event()
 
@@ -70,8 +72,11 @@ class Control:
         self._news.set()
 
     def cut(self, kind: CutKind) -> None:
-        """End the cue on air now."""
-        self._cut = kind
+        """End the cue on air now; every further skip is about one more cue of the rundown."""
+        if kind is CutKind.SKIP:
+            self._skips += 1
+        else:
+            self._cut = kind
         self._news.set()
 
     def say(self, cue: PlannedCue, *, queue: bool) -> None:
@@ -93,15 +98,33 @@ class Control:
             speaks: whether something is being said.
         """
         cut, self._cut = self._cut, None
-        return cut if speaks or cut is CutKind.SKIP else None
+        if self._skips:
+            self._skips -= 1
+            return CutKind.SKIP
+        return cut if speaks else None
+
+    def take_skip(self) -> bool:
+        """Whether the next cue of the rundown is to be passed over, once for every skip that has cut nothing yet."""
+        self.forget_cut()
+        if not self._skips_ahead:
+            return False
+        self._skips_ahead -= 1
+        return True
 
     def next_say(self) -> PlannedCue | None:
         """What somebody asked to be said, once."""
         return self._says.popleft() if self._says else None
 
+    def take_unsaid(self) -> list[PlannedCue]:
+        """All that somebody asked to be said and nobody has begun to say, once."""
+        unsaid, self._says = list(self._says), deque()
+        return unsaid
+
     def forget_cut(self) -> None:
-        """A wish to cut is about the cue that was on air when it came, and about no later one."""
+        """A cue begins. A wish to cut was about the one on air when it came; skips beyond that one stay."""
         self._cut = None
+        self._skips_ahead += self._skips
+        self._skips = 0
 
     async def news(self) -> None:
         """Wait for a wish that came since the last wait began; look at the wishes before waiting again."""

@@ -14,7 +14,7 @@ from tasks.settings import get_settings
 from tasks.show.account import ZegoAccount
 from tasks.show.closing import stop_surely
 from tasks.show.contract import PROVIDER
-from tasks.show.unanswered import find_live, may_have_ended, note_accepted, stream_id_of
+from tasks.show.unanswered import ID_TAKEN, find_live, may_have_ended, note_accepted, stream_id_of, was_there
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
@@ -72,6 +72,8 @@ async def _look(account: ZegoAccount, ledger: "Ledger", entry: Entry) -> Entry:
     found = await find_live(account.client, stream_id_of(entry))
     if found is not None:
         return await note_accepted(ledger, entry, found.task_id, owner=entry.reserved_by)
+    if was_there(entry):
+        raise _is_unlisted(entry)
     if may_have_ended(entry):
         raise _has_ended(entry)
     note = "looked up: no such stream"
@@ -132,13 +134,21 @@ async def _adopt(account: ZegoAccount, ledger: "Ledger", entry: Entry) -> Entry:
     """Take the stream that has our id.
 
     Raises:
-        ProviderRejected: it has ended already; the show is over before it began.
+        ProviderRejected: it cannot be found; the row stays ambiguous, and the show is over before it began.
     """
-    entry = await ledger.mark_ambiguous(entry, "a stream of this id exists", owner=entry.reserved_by)
+    entry = await ledger.mark_ambiguous(entry, ID_TAKEN, owner=entry.reserved_by)
     found = await find_live(account.client, stream_id_of(entry))
     if found is not None:
         return await note_accepted(ledger, entry, found.task_id, owner=entry.reserved_by)
-    raise _has_ended(entry)
+    raise _is_unlisted(entry)
+
+
+def _is_unlisted(entry: Entry) -> ProviderRejected:
+    return ProviderRejected(
+        f"stream {stream_id_of(entry)} was created without an answer, and the vendor does not list it.",
+        provider=PROVIDER,
+        fix="`close-streams` looks for it every minute; start a new run of the show, in another room until then.",
+    )
 
 
 def _has_ended(entry: Entry) -> ProviderRejected:

@@ -14,7 +14,7 @@ from tasks.errors import ProviderBusy, ProviderError, ProviderUnavailable
 from tasks.providers.zego.speaking import Sent, speak
 from tasks.show.account import ZegoAccount
 from tasks.show.contract import PROVIDER, DriveState, OpenStream, PlannedCue
-from tasks.show.driving import DriveWatch
+from tasks.show.driving import EXACT_SLACK, DriveWatch, fetch_slack, rough_slack
 from tasks.show.rundown import ActionCue, AudioCue, PauseCue, Rundown, TextCue
 from tasks.show.sources import CueFailed, Sources, media_of
 
@@ -100,13 +100,18 @@ class Stage:
             log.warning("speech not interrupted task=%s error=%s", self.task_id, type(error).__name__)
 
     @asynccontextmanager
-    async def speaking(self) -> AsyncIterator[None]:
-        """Something is said within the block, and nothing else."""
+    async def speaking(self, played: Played) -> AsyncIterator[None]:
+        """Something is said within the block, and nothing else.
+
+        Args:
+            played: has a drive's id once the vendor has taken something; before that, nothing was said.
+        """
         async with self.turn:
             try:
                 yield
             finally:
-                self.quiet_since = asyncio.get_running_loop().time()
+                if played.drive_id:
+                    self.quiet_since = asyncio.get_running_loop().time()
 
     async def ask(self, call: Callable[[bool], Awaitable[T]]) -> T:
         """Make a drive call, again while the vendor is busy or away.
@@ -163,13 +168,13 @@ class Stage:
                 log.warning("drive socket not open yet drive=%s", drive.drive_id)
                 await asyncio.sleep(SOCKET_PAUSE)
 
-    async def until_said(self, played: Played, seconds: float, *, exact: bool = True) -> None:
-        """Wait for the end of a drive.
+    async def until_said(self, played: Played, seconds: float, *, slack: float = EXACT_SLACK) -> None:
+        """Wait for the end of a drive that speaks for so many seconds, give or take some slack.
 
         Raises:
             CueFailed: the vendor could not say it.
         """
-        end = await self.watch.ended(played.drive_id, seconds, exact=exact)
+        end = await self.watch.ended(played.drive_id, seconds, slack=slack)
         played.state, played.confirmed = end.state, end.confirmed
         if end.state is DriveState.FAILED:
             raise CueFailed(
@@ -194,9 +199,9 @@ async def _text(stage: Stage, planned: PlannedCue, played: Played) -> None:
             interrupt=may_speak,
         )
 
-    async with stage.speaking():
+    async with stage.speaking(played):
         played.drive_id = await stage.ask(call)
-        await stage.until_said(played, planned.seconds, exact=False)
+        await stage.until_said(played, planned.seconds, slack=rough_slack(planned.seconds))
 
 
 async def _audio(stage: Stage, planned: PlannedCue, played: Played) -> None:
@@ -207,15 +212,15 @@ async def _audio(stage: Stage, planned: PlannedCue, played: Played) -> None:
     async def call(may_speak: bool) -> str:  # noqa: FBT001 - one fact, named
         return await stage.client.drive_audio(stage.task_id, url, channel=channel, interrupt=may_speak)
 
-    async with stage.speaking():
+    async with stage.speaking(played):
         played.drive_id = await stage.ask(call)
         # Its length is known, but not how long the vendor takes to fetch it.
-        await stage.until_said(played, planned.seconds, exact=False)
+        await stage.until_said(played, planned.seconds, slack=fetch_slack(planned.seconds))
 
 
 async def _pcm(stage: Stage, planned: PlannedCue, played: Played) -> None:
     """Stream a source once its first audio is there: a slow start of it must cut nothing, nor starve a socket."""
-    async with stage.sources.begun(planned) as (first, rest), stage.speaking():
+    async with stage.sources.begun(planned) as (first, rest), stage.speaking(played):
         sent = await stage.send(lambda: _behind(first, rest), played)
         stage.first_byte_at = stage.first_byte_at or sent.first_byte_at
         said = (datetime.now(UTC) - sent.first_byte_at).total_seconds() if sent.first_byte_at else 0.0

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from tasks.errors import StudioError
+from tasks.providers.zego.assumptions import SHORTEST_SHARE
 from tasks.show.contract import DriveState, StreamEvent
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ EXACT_SLACK = 0.5
 ROUGH_SLACK = 1.5
 ROUGH_SHARE = 0.25
 """How much longer than estimated a text may take before it counts as spoken, without callbacks."""
+LONGEST_FETCH = 12.0
+"""How long the vendor may take to fetch a file before it speaks."""
 LATE_NOTICE_SECONDS = 10.0
 """How much later than audio time a callback may come while callbacks are known to come at all."""
 MISSED_NOTICES = 2
@@ -71,20 +74,24 @@ class DriveWatch:
 
     def __init__(self, ledger: "Ledger", task_id: str, *, expects: bool) -> None:
         self.stream_over: str = ""
+        """Why the stream has ended, once the vendor has answered so; set by who asked."""
+        self.in_doubt = asyncio.Event()
+        """Set by a callback that tells the stream's end: the vendor is to be asked, as anybody may send callbacks."""
         self._ledger = ledger
         self._task_id = task_id
         self._expects = expects
         self._missed = 0
         self._after: datetime | None = None
         self._told: dict[str, _Told] = {}
+        self._doubts: set[StreamEvent] = set()
 
-    async def ended(self, drive_id: str, audio_seconds: float, *, exact: bool = True) -> DriveEnd:
+    async def ended(self, drive_id: str, audio_seconds: float, *, slack: float = EXACT_SLACK) -> DriveEnd:
         """Wait for the end of a drive.
 
         Args:
             drive_id: as the vendor gave it.
             audio_seconds: how long it will still speak, from now on.
-            exact: False for an estimate, as of text.
+            slack: how much longer than that it may take, in seconds.
 
         Returns:
             The vendor's word; without one ENDED, unconfirmed, once the audio must be over.
@@ -100,12 +107,11 @@ class DriveWatch:
             if self.stream_over:
                 return DriveEnd(DriveState.FAILED, confirmed=True, reason=f"the stream ended: {self.stream_over}")
             since = asked if told is None or told.speaks_since is None else max(asked, told.speaks_since)
-            if loop.time() >= since + audio_seconds + self._slack(audio_seconds, exact=exact):
+            if loop.time() >= since + audio_seconds + self._slack(slack):
                 return self._by_audio_time(drive_id)
             await asyncio.sleep(LOOK_SECONDS)
 
-    def _slack(self, audio_seconds: float, *, exact: bool) -> float:
-        own = EXACT_SLACK if exact else ROUGH_SLACK + ROUGH_SHARE * audio_seconds
+    def _slack(self, own: float) -> float:
         return own + LATE_NOTICE_SECONDS if self._expects and self._missed < MISSED_NOTICES else own
 
     def _by_audio_time(self, drive_id: str) -> DriveEnd:
@@ -129,8 +135,9 @@ class DriveWatch:
 
     def _note(self, event: StreamEvent) -> None:
         if event.kind == "task":
-            if event.status in TASK_OVER:
-                self.stream_over = event.reason or TASK_OVER[event.status]
+            if event.status in TASK_OVER and event not in self._doubts:
+                self._doubts.add(event)
+                self.in_doubt.set()
             return
         state = DRIVE_STATES.get(event.status)
         if state is None:
@@ -146,3 +153,18 @@ class DriveWatch:
         else:
             happened_at, reason = event.happened_at, event.reason
         self._told[event.drive_id] = _Told(state, happened_at, reason, since)
+
+
+def rough_slack(seconds: float) -> float:
+    """How much longer than estimated a text may take before it counts as spoken."""
+    return ROUGH_SLACK + ROUGH_SHARE * seconds
+
+
+def fetch_slack(seconds: float) -> float:
+    """How much longer than it plays a file of the vendor's may take, which has to fetch it first."""
+    return min(rough_slack(seconds), LONGEST_FETCH)
+
+
+def longest_silence(seconds: float) -> float:
+    """How long nothing may be said, without callbacks, until a text of so many estimated seconds counts as spoken."""
+    return seconds - SHORTEST_SHARE * seconds + rough_slack(seconds)

@@ -8,7 +8,7 @@ from tasks.show.contract import PlannedCue, ShowPlan
 from tasks.show.control import Control, CutKind, Ending, EndKind
 from tasks.show.record import ShowRecord
 from tasks.show.rundown import SpeechCue, TextCue
-from tasks.show.timing import cue_seconds
+from tasks.show.timing import cue_seconds, idle_wrong
 
 
 async def obey(run_id: UUID, control: Control, record: ShowRecord) -> None:
@@ -21,19 +21,24 @@ async def obey(run_id: UUID, control: Control, record: ShowRecord) -> None:
     """
     numbers = itertools.count(1)
     async for command in listen(run_id):
-        record.note_command(command, _carry_out(command, control, record, numbers))
+        refused, cue = _carry_out(command, control, record, numbers)
+        record.note_command(command, refused, cue=cue)
 
 
-def _carry_out(command: ShowCommand, control: Control, record: ShowRecord, numbers: "itertools.count[int]") -> str:
-    """Turn a command into a wish; returns why it could not be done, if so."""
-    refused = ""
+def _carry_out(
+    command: ShowCommand, control: Control, record: ShowRecord, numbers: "itertools.count[int]"
+) -> tuple[str, str]:
+    """Turn a command into a wish; returns why it could not be done, if so, and the number of the cue it became."""
+    if control.ending is not None:
+        return "the show was over", ""
     match command.do:
         case "pause":
             control.hold()
         case "resume":
             control.resume()
         case "skip":
-            refused = "" if record.on_air else "nothing was on air"
+            if not record.on_air:
+                return "nothing was on air", ""
             control.cut(CutKind.SKIP)
         case "interrupt":
             control.hold()
@@ -41,19 +46,20 @@ def _carry_out(command: ShowCommand, control: Control, record: ShowRecord, numbe
         case "stop":
             control.end(Ending(how=EndKind.STOPPED))
         case "say":
+            number = f"say {next(numbers)}"
             try:
-                cue = words_of(command, record.plan, f"say {next(numbers)}")
+                control.say(words_of(command, record.plan, number), queue=command.queue)
             except ValueError as error:
-                return str(error)
-            control.say(cue, queue=command.queue)
-    return refused
+                return str(error), ""
+            return "", number
+    return "", ""
 
 
 def words_of(command: ShowCommand, plan: ShowPlan, number: str) -> PlannedCue:
     """The cue that says what a person wants said.
 
     Raises:
-        ValueError: there is no voice for it.
+        ValueError: there is no voice for it, or it is too long for the show's idle end.
     """
     timbre = command.timbre or plan.rundown.timbre
     if command.text and not timbre:
@@ -64,4 +70,6 @@ def words_of(command: ShowCommand, plan: ShowPlan, number: str) -> PlannedCue:
         if command.text
         else SpeechCue(script=command.script, on_failure="skip")
     )
+    if wrong := idle_wrong(cue, plan.rundown.idle_seconds):
+        raise ValueError(f"{wrong} Say it in several parts.")
     return PlannedCue(number=number, cue=cue, seconds=cue_seconds(cue))

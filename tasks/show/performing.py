@@ -65,7 +65,11 @@ class Performance:
             await self._attend()
             if self._control.ending is not None:
                 return self._control.ending
-            self._control.forget_cut()
+            if self._control.take_skip():
+                self._record.end(self._record.begin(planned, number, at), CueOutcome.SKIPPED, str(CutKind.SKIP))
+                # A long row of them must not keep the wishes of others waiting.
+                await asyncio.sleep(0)
+                continue
             await self._perform(planned, number, at, following)
         await self._attend()
         return self._control.ending or Ending(how=EndKind.DONE)
@@ -81,7 +85,6 @@ class Performance:
         """Between two cues: say what somebody wants said, and begin nothing while the show is held."""
         while self._control.ending is None:
             if say := self._control.next_say():
-                self._control.forget_cut()
                 await self._perform(say, say.number, None)
             elif self._control.is_held:
                 await self._control.news()
@@ -92,6 +95,7 @@ class Performance:
         self, planned: PlannedCue, number: str, at: float | None, following: PlannedCue | None = None
     ) -> None:
         """Perform a cue; while the vendor itself says it, the source of the one that follows gets ready."""
+        self._control.forget_cut()
         line = self._record.begin(planned, number, at)
         log.info("cue begins number=%s kind=%s seconds=%.1f", number, planned.cue.kind, planned.seconds)
         playing = asyncio.create_task(self._stage.perform(planned, line.played))
@@ -99,6 +103,9 @@ class Performance:
             if following is not None and planned.cue.kind not in STREAMED:
                 await self._stage.sources.prepare(following)
             outcome, reason = await self._follow(line, playing)
+        except Exception as error:
+            self._record.end(line, CueOutcome.FAILED, f"it broke with {type(error).__name__}, a defect of the studio")
+            raise
         finally:
             await let_go(playing)
         self._record.end(line, outcome, reason)
@@ -122,6 +129,8 @@ class Performance:
             news = asyncio.create_task(self._control.news())
             await asyncio.wait({playing, news}, return_when=asyncio.FIRST_COMPLETED)
             await let_go(news)
+        # It ended by itself before a skip could end it.
+        self._control.take_cut(speaks=True)
         return self._outcome(line, playing)
 
     def _outcome(self, line: Line, playing: asyncio.Task[None]) -> tuple[CueOutcome, str]:

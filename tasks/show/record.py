@@ -1,31 +1,23 @@
-"""The record of a show as it happened: a line per cue while it runs, and a manifest in the archive when it is over."""
+"""The record of a show as it happened: a line per cue while it runs, and a manifest when it is over."""
 
 import itertools
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 
-from tasks.blocks import load_store
-from tasks.ledger import Entry, State
-from tasks.settings import get_settings
+from tasks.ledger import Entry
 from tasks.show.commands import ShowCommand
 from tasks.show.contract import CueOutcome, PerformedCue, PlannedCue, PlannedLoop, ShowPlan
 from tasks.show.control import Ending
 from tasks.show.cues import Played
 from tasks.show.rundown import Rundown, SimpleCue
 
-if TYPE_CHECKING:
-    from tasks.ledger.store import Ledger
-
 MANIFEST_VERSION: Literal[1] = 1
 SHOWN_WORDS = 60
-
-log = logging.getLogger("studio.show")
 
 
 class AskedFor(BaseModel):
@@ -36,6 +28,7 @@ class AskedFor(BaseModel):
     at: AwareDatetime
     do: str
     words: str = ""
+    cue: str = Field("", description="Number of the cue that it became, for what was to be said.")
     refused: str = ""
 
 
@@ -135,9 +128,19 @@ class ShowRecord:
         )
         self.changes += 1
 
-    def note_command(self, command: ShowCommand, refused: str = "") -> None:
-        """Note what a person asked for."""
-        self.asked_for.append(AskedFor(at=self._clock(), do=command.do, words=command.words, refused=refused))
+    def note_command(self, command: ShowCommand, refused: str = "", *, cue: str = "") -> None:
+        """Note what a person asked for, the number of the cue that it became, or why it could not be done."""
+        asked = AskedFor(at=self._clock(), do=command.do, words=command.words, cue=cue, refused=refused)
+        self.asked_for.append(asked)
+        self.changes += 1
+
+    def note_unsaid(self, cues: Iterable[PlannedCue]) -> None:
+        """Note what somebody wanted said and nobody heard, as the show was over first."""
+        unsaid = {cue.number for cue in cues}
+        refused = {"refused": "the show was over before it could be said"}
+        self.asked_for = [
+            asked.model_copy(update=refused) if asked.cue in unsaid else asked for asked in self.asked_for
+        ]
         self.changes += 1
 
     def count(self, *outcomes: CueOutcome) -> int:
@@ -232,7 +235,6 @@ def manifest_of(record: ShowRecord, entry: Entry, *, run_id: str, stream_id: str
         stream_id: of the stream.
     """
     plan, rundown = record.plan, record.plan.rundown
-    cost = entry.charge if entry.charge is not None else entry.estimate
     return ShowManifest(
         title=rundown.title,
         run_id=run_id,
@@ -249,34 +251,18 @@ def manifest_of(record: ShowRecord, entry: Entry, *, run_id: str, stream_id: str
         created_at=entry.submitted_at,
         streaming_at=record.streaming_at,
         first_byte_at=record.first_byte_at,
-        ended_at=entry.succeeded_at,
-        stream=entry.result or {},
-        cost=cost,
-        unit=entry.unit,
         ending=record.ending,
         cues=record.all_lines(),
         asked_for=record.asked_for,
+        **booked(entry),
     )
 
 
-def show_prefix(render_key: str) -> str:
-    """Where in the archive the record of a show lies."""
-    return f"shows/{render_key[:2]}/{render_key}"
-
-
-async def archive_show(ledger: "Ledger", entry: Entry, manifest: ShowManifest) -> str:
-    """Keep the record in the archive and note in the ledger where; returns its s3:// address.
-
-    Raises:
-        StorageError: the object store does not answer or refuses.
-        LedgerConflict: the stream has not ended for the ledger.
-    """
-    store = await load_store(get_settings().storage_block)
-    key = f"{show_prefix(manifest.render_key)}/show.json"
-    body = manifest.model_dump_json(indent=2).encode()
-    await store.put_bytes(store.archive_bucket, key, body, content_type="application/json")
-    location = f"s3://{store.archive_bucket}/{key}"
-    if entry.state is State.SUCCEEDED:
-        await ledger.mark_archived(entry.id, location, owner=manifest.run_id)
-    log.info("show archived run=%s uri=%s cues=%d", manifest.run_id, location, len(manifest.cues))
-    return location
+def booked(entry: Entry) -> dict[str, Any]:
+    """The fields of a manifest that are known for certain only when the stream has been closed and booked."""
+    return {
+        "ended_at": entry.succeeded_at,
+        "stream": entry.result or {},
+        "cost": entry.charge if entry.charge is not None else entry.estimate,
+        "unit": entry.unit,
+    }

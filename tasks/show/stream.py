@@ -8,7 +8,15 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.errors import AmbiguousSubmit, ProviderBusy, ProviderError, ProviderUnavailable, RenderFailed, StudioError
+from tasks.errors import (
+    AmbiguousSubmit,
+    ProviderBusy,
+    ProviderError,
+    ProviderRejected,
+    ProviderUnavailable,
+    RenderFailed,
+    StudioError,
+)
 from tasks.ledger import Entry, Intent, Limits, State, StreamEvent
 from tasks.overtaken import unless_overtaken
 from tasks.providers.zego.envelope import StreamGone
@@ -16,10 +24,11 @@ from tasks.providers.zego.models import StreamStatus
 from tasks.settings import get_settings
 from tasks.show.account import ZegoAccount, cost_of
 from tasks.show.beating import Heartbeat
-from tasks.show.closing import close_stream
+from tasks.show.closing import close_earlier, close_stream
 from tasks.show.contract import PROVIDER, OpenStream, ShowPlan
 from tasks.show.creating import create_once
-from tasks.show.rooms import claim_of, take_room
+from tasks.show.driving import LEDGER_SECONDS
+from tasks.show.rooms import claim_of, holder, refuse_beside, take_room
 from tasks.show.unanswered import stream_id_of
 
 if TYPE_CHECKING:
@@ -68,16 +77,18 @@ async def open_stream(
         ProviderBusy: no stream was free for ``busy_patience_seconds``.
         ProviderUnavailable: the vendor could not be reached for as long; there is no stream.
         AmbiguousSubmit: nobody knows whether there is a stream, as the vendor does not answer any more.
-        StudioError: this run has had a stream.
+        StudioError: this run has had a stream, or one of an earlier start of it cannot be closed.
     """
     room = plan.rundown.room
-    await take_room(ledger, account.account, room, run_id)
+    await close_earlier(account, ledger, run_id, run_count)
+    await take_room(ledger, account.account, room, run_id=run_id, run_count=run_count)
     try:
         entry = await _reserve(account, ledger, plan, run_id=run_id, run_count=run_count)
     except BaseException:
-        await ledger.release_claim(claim_of(account.account, room), run_id)
+        await ledger.release_claim(claim_of(account.account, room), holder(run_id, run_count))
         raise
     async with _closed_on_error(account, ledger, entry), Heartbeat(ledger, entry):
+        await refuse_beside(ledger, entry)
         entry = await create_once(account, ledger, entry, patience=_patience(plan))
     task_id, submitted_at = entry.job_id or "", entry.submitted_at or entry.updated_at
     log.info("stream created key=%s task=%s stream=%s", entry.render_key, task_id, stream_id_of(entry))
@@ -107,21 +118,25 @@ async def wait_streaming(
     end, ask_at = loop.time() + deadline, loop.time()
     doubt = "the vendor has not said anything"
     while loop.time() < end:
-        since = _streaming_since(await ledger.stream_events(stream.task_id))
+        since = _streaming_since(await _events(ledger, stream.task_id))
         if since is not None:
             return since
         if loop.time() >= ask_at:
             # An end is never believed to a callback: a stream that is not stopped goes on costing money.
-            told, doubt = await _asked(account, stream.task_id)
+            told, doubt = await _asked(account, stream.task_id, until=end)
             ask_at = loop.time() + _ASK_SECONDS
             if told is not None and told.status == StreamStatus.STREAMING:
                 return told.since
             if told is not None:
                 raise await _not_streaming(account, ledger, stream, told)
         await asyncio.sleep(_LOOK_SECONDS)
-    await close_stream(account, ledger, stream.entry, why="it did not stream in time")
+    try:
+        await close_stream(account, ledger, stream.entry, why="it did not stream in time")
+        closed = "has been closed"
+    except StudioError as trouble:
+        closed = f"is left to the reaper, as it could not be closed for certain ({trouble.message})"
     raise RenderFailed(
-        f"stream {stream.task_id} was not streaming after {deadline:.0f} s and has been closed: {doubt}",
+        f"stream {stream.task_id} was not streaming after {deadline:.0f} s and {closed}: {doubt}",
         provider=PROVIDER,
         job_id=stream.task_id,
         fix="Start the show again later; if this repeats, ask ZEGO's support for this task.",
@@ -145,6 +160,7 @@ async def _reserve(account: ZegoAccount, ledger: "Ledger", plan: ShowPlan, *, ru
             "room_id": rundown.room,
             "ttl": plan.ttl,
             "max_idle": rundown.idle_seconds,
+            "run_count": run_count,
         },
         estimate=estimate,
         unit=unit,
@@ -178,7 +194,8 @@ async def _closed_on_error(account: ZegoAccount, ledger: "Ledger", entry: Entry)
             await close_stream(account, ledger, entry, why="the show could not begin")
         except StudioError as trouble:
             log.warning("left to the reaper key=%s cause=%s", entry.render_key, trouble)
-            if isinstance(error, ProviderError) and isinstance(trouble, ProviderError):
+            is_known = isinstance(error, ProviderRejected)
+            if isinstance(error, ProviderError) and isinstance(trouble, ProviderError) and not is_known:
                 raise _in_doubt(entry, error) from error
         raise
 
@@ -192,6 +209,16 @@ def _in_doubt(entry: Entry, error: ProviderError) -> AmbiguousSubmit:
     )
 
 
+async def _events(ledger: "Ledger", task_id: str) -> list[StreamEvent]:
+    """What callbacks told; nothing where the ledger is away, for which no starting show waits: the vendor is asked."""
+    try:
+        async with asyncio.timeout(LEDGER_SECONDS):
+            return await ledger.stream_events(task_id)
+    except (StudioError, TimeoutError) as error:
+        log.warning("callbacks not read task=%s error=%s", task_id, type(error).__name__)
+        return []
+
+
 def _streaming_since(events: list[StreamEvent]) -> datetime | None:
     """Since when a stream can be driven, if that is the last decisive thing that callbacks told about it."""
     decisive = (event for event in reversed(events) if event.kind == "task" and event.status in _DECISIVE)
@@ -199,10 +226,13 @@ def _streaming_since(events: list[StreamEvent]) -> datetime | None:
     return last.happened_at if last is not None and last.status == StreamStatus.STREAMING else None
 
 
-async def _asked(account: ZegoAccount, task_id: str) -> tuple[_Told | None, str]:
+async def _asked(account: ZegoAccount, task_id: str, *, until: float) -> tuple[_Told | None, str]:
     """Ask once: what decides, if anything, and what is known otherwise."""
     try:
-        task = await account.client.stream_status(task_id)
+        async with asyncio.timeout_at(until):
+            task = await account.client.stream_status(task_id)
+    except TimeoutError:
+        return None, "the vendor does not answer."
     except StreamGone as gone:
         return _Told(StreamStatus.STOPPED, gone.message, datetime.now(UTC)), gone.message
     except (ProviderBusy, ProviderUnavailable) as error:

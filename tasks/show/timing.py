@@ -1,5 +1,6 @@
 """How long a show is, when it must be over, and how long its stream may live. All moments are aware."""
 
+import math
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -11,6 +12,8 @@ from tasks.providers.zego.assumptions import (
     WIDE_CHARACTERS_PER_SECOND,
 )
 from tasks.show.contract import PlannedCue, PlannedLoop, ShowPlan
+from tasks.show.driving import longest_silence
+from tasks.show.places import Place
 from tasks.show.rundown import LONGEST_HOURS, LoopCue, PauseCue, PipeCue, Rundown, SimpleCue, SpeechCue, TextCue
 
 LONGEST_SECONDS = LONGEST_HOURS * 3600
@@ -22,6 +25,10 @@ LATEST_START = timedelta(hours=1)
 """A run that waited for a worker may begin late; a start that is longer past is a mistake."""
 SHORTEST_LOOP_SECONDS = 1.0
 """A loop that takes no time would do nothing but call the vendor, 10 times a second."""
+IDLE_MARGIN_SECONDS = 5.0
+"""For one try to keep the stream alive."""
+IDLE_SHARE = 1.5
+"""A stream is kept alive from a third of its idle time on, so it takes this much more than the longest silence."""
 
 _LONGEST = timedelta(seconds=LONGEST_SECONDS)
 _DIVIDE = "Divide the show into several."
@@ -147,6 +154,28 @@ def length_problems(rundown: Rundown, cues: Sequence[PlannedCue | PlannedLoop]) 
         wrong = f"they take about {seconds / 3600:.1f} hours; no stream lives longer than {LONGEST_HOURS}."
         problems.append(Problem("cues", wrong, _DIVIDE))
     return problems
+
+
+def idle_problems(rundown: Rundown, cues: Sequence[Place]) -> list[Problem]:
+    """Texts behind which the vendor might end the stream as idle, if no callback tells when they have been spoken."""
+    found = ((place, idle_wrong(place.cue, rundown.idle_seconds)) for place in cues)
+    fix = "Raise idle_seconds of the show to that, or divide the text."
+    return [place.problem("text", wrong, fix) for place, wrong in found if wrong]
+
+
+def idle_wrong(cue: SimpleCue, idle_seconds: float) -> str:
+    """What is wrong with the length of a text for a stream with such an idle end; empty if nothing."""
+    if not isinstance(cue, TextCue):
+        return ""
+    # While a text may still be spoken, nothing else can be said that would keep the stream alive.
+    silence = longest_silence(cue_seconds(cue))
+    needed = math.ceil(IDLE_SHARE * (silence + IDLE_MARGIN_SECONDS))
+    if needed <= idle_seconds:
+        return ""
+    return (
+        f"without callbacks nothing may be said for {silence:.0f} s at its end, as its length is only estimated; with "
+        f"an idle end of {idle_seconds:g} s the vendor could end the stream. It takes one of {needed} s."
+    )
 
 
 def remarks(plan: ShowPlan, now: datetime) -> list[str]:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 
-from tasks.errors import StudioUnavailable
 from tasks.ledger.opening import open_ledger
 from tasks.show.contract import PROVIDER
 
@@ -22,7 +21,9 @@ log = logging.getLogger("studio.show")
 
 
 class ActionTurns:
-    """Waits for the next free slot of an action; while the ledger is away calls go without, as the vendor can say no.
+    """Waits for the next free slot of an action; where none can be had calls go without, as the vendor can say no.
+
+    Whatever goes wrong with a turn, it never keeps a call from being made: that may be the one which stops a stream.
 
     Args:
         endpoint: whose rate it is.
@@ -52,7 +53,7 @@ class ActionTurns:
         self._late.add(taking)
         taking.add_done_callback(self._forget)
         await asyncio.wait({taking}, timeout=PATIENCE_SECONDS)
-        if taking.done() and not isinstance(taking.exception(), StudioUnavailable):
+        if taking.done() and not taking.cancelled() and taking.exception() is None:
             return loop.time() + taking.result()
         log.warning("the ledger gives no turns, calling without action=%s", action)
         self._away_until = loop.time() + AWAY_SECONDS
@@ -67,4 +68,4 @@ class ActionTurns:
     def _forget(self, taking: asyncio.Task[float]) -> None:
         self._late.discard(taking)
         if not taking.cancelled() and (error := taking.exception()):
-            log.warning("turn not taken cause=%s", error)
+            log.warning("turn not taken cause=%r", error)

@@ -5,6 +5,7 @@ import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from tasks.errors import StillRunning
 from tasks.ledger import Entry, State, StateConflict
 from tasks.overtaken import unless_overtaken
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from tasks.providers.zego.client import ZegoClient
     from tasks.providers.zego.models import StreamTask
 
+ID_TAKEN = "a stream of this id exists at the vendor, which does not list it"
+"""The reason of an unanswered row whose stream surely exists, or has existed: Create was refused for its id."""
 LOOKS = 3
 LOOK_PAUSE_SECONDS = 2.0
 """A Create that was on its way when it lost its answer has arrived by the last look."""
@@ -44,7 +47,12 @@ async def find_live(client: "ZegoClient", stream_id: str, *, looks: int = LOOKS)
 def may_have_ended(entry: Entry) -> bool:
     """Whether a stream of an unanswered row, had there been one, may have ended for want of anything said."""
     age = (datetime.now(UTC) - entry.updated_at).total_seconds()
-    return age > float(str(entry.payload["max_idle"]))
+    return age > min(float(str(entry.payload[limit])) for limit in ("max_idle", "ttl"))
+
+
+def was_there(entry: Entry) -> bool:
+    """Whether the vendor has said of an unanswered row that its stream exists."""
+    return entry.state is State.AMBIGUOUS and entry.reason == ID_TAKEN
 
 
 async def note_accepted(ledger: "Ledger", entry: Entry, task_id: str, *, owner: str) -> Entry:
@@ -68,7 +76,17 @@ async def note_absent(ledger: "Ledger", entry: Entry, *, owner: str) -> Entry:
     """End an unanswered row whose stream is not alive.
 
     Whether it cost anything is unknown only where it may have lived and ended by itself since.
+
+    Raises:
+        StillRunning: the vendor has said that the stream exists, and it cannot have ended by itself yet.
     """
+    if was_there(entry) and not may_have_ended(entry):
+        raise StillRunning(
+            f"stream {stream_id_of(entry)} exists, but is not among those that the vendor lists.",
+            provider=entry.provider,
+            fix="Nothing to do: `close-streams` looks every minute. It ends by itself after "
+            f"{entry.payload['max_idle']} s without anything said.",
+        )
     note = "no answer came, and no stream of this id is alive"
     charged = None if may_have_ended(entry) else False
     since = entry.updated_at

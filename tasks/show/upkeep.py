@@ -12,8 +12,13 @@ from tasks.show.cues import Played, Stage
 from tasks.show.driving import TASK_OVER
 
 SILENCE_SECONDS = 0.2
-AGAIN_SECONDS = 3.0
+IDLE_SHARE = 1 / 3
+"""Of the vendor's idle time; the rest is for tries that fail."""
+KEEP_SECONDS = 4.0
+"""For one try to keep the stream alive. A call that hangs must leave time for the next one."""
+AGAIN_SECONDS = 2.0
 LOOK_SECONDS = 10.0
+ASK_SECONDS = 10.0
 SLEEP_SECONDS = 30.0
 """Wall clocks are set now and then, so a moment is not slept for in one piece."""
 
@@ -21,26 +26,38 @@ log = logging.getLogger("studio.show")
 
 
 async def stay_alive(stage: Stage, control: Control, idle_seconds: float) -> None:
-    """Say a moment of silence whenever nothing has been said for half of the vendor's idle time; never returns."""
+    """Say a moment of silence whenever nothing has been said for a third of the vendor's idle time; never returns."""
     loop = asyncio.get_running_loop()
     while True:
-        due = stage.quiet_since + idle_seconds / 2
+        due = stage.quiet_since + idle_seconds * IDLE_SHARE
         await asyncio.sleep(max(0.0, due - loop.time()))
         # Whoever speaks now keeps the stream alive; the time counts anew from the end of that.
         async with stage.turn:
-            if stage.quiet_since + idle_seconds / 2 > loop.time():
+            if stage.quiet_since + idle_seconds * IDLE_SHARE > loop.time():
                 continue
         try:
-            async with stage.speaking():
-                await stage.send(lambda: _silence(stage.rundown.sample_rate), Played())
-                await asyncio.sleep(SILENCE_SECONDS)
-            log.info("kept alive task=%s", stage.task_id)
+            await _keep_alive(stage)
         except StreamGone as error:
             control.end(Ending(how=EndKind.STREAM_ENDED, reason=str(error)))
             return
-        except StudioError as error:
+        except (StudioError, TimeoutError) as error:
             log.warning("not kept alive task=%s error=%s", stage.task_id, type(error).__name__)
             await asyncio.sleep(AGAIN_SECONDS)
+
+
+async def _keep_alive(stage: Stage) -> None:
+    """Try once.
+
+    Raises:
+        TimeoutError: it took too long; whether anything was said is unknown.
+        StudioError: the vendor refused it, or is away.
+    """
+    async with stage.turn:
+        async with asyncio.timeout(KEEP_SECONDS):
+            await stage.send(lambda: _silence(stage.rundown.sample_rate), Played())
+            await asyncio.sleep(SILENCE_SECONDS)
+        stage.quiet_since = asyncio.get_running_loop().time()
+    log.info("kept alive task=%s", stage.task_id)
 
 
 async def _silence(sample_rate: int) -> AsyncIterator[bytes]:
@@ -48,32 +65,54 @@ async def _silence(sample_rate: int) -> AsyncIterator[bytes]:
 
 
 async def see_its_end(stage: Stage, control: Control) -> None:
-    """End the show when its stream has ended: callbacks may be lost, so the vendor is asked as well."""
+    """End the show when its stream has ended. Callbacks may be lost, or false: only the vendor's answer ends a show."""
+    pause = 0.0
     while True:
-        if over := await _over(stage):
+        await _doubted_within(pause, stage.watch.in_doubt)
+        await stage.watch.look()
+        stage.watch.in_doubt.clear()
+        try:
+            over = await _over(stage)
+        except (StudioError, TimeoutError) as error:
+            log.warning("stream not looked at task=%s error=%s", stage.task_id, type(error).__name__)
+            # Not the long pause: there may have been a doubt.
+            pause = AGAIN_SECONDS
+            continue
+        if over:
             log.warning("stream has ended task=%s why=%s", stage.task_id, over)
+            stage.watch.stream_over = over
             control.end(Ending(how=EndKind.STREAM_ENDED, reason=over))
             return
-        await asyncio.sleep(LOOK_SECONDS)
+        pause = LOOK_SECONDS
+
+
+async def _doubted_within(seconds: float, doubt: asyncio.Event) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await doubt.wait()
+    except TimeoutError:
+        return
 
 
 async def _over(stage: Stage) -> str:
-    await stage.watch.look()
-    if stage.watch.stream_over:
-        return stage.watch.stream_over
+    """Why the stream has ended, by the vendor's own answer; empty while it lives."""
     try:
-        task = await stage.client.stream_status(stage.task_id)
+        async with asyncio.timeout(ASK_SECONDS):
+            task = await stage.client.stream_status(stage.task_id)
     except StreamGone as error:
         return str(error)
-    except StudioError as error:
-        log.warning("stream not looked at task=%s error=%s", stage.task_id, type(error).__name__)
-        return ""
     return (task.fail_reason or TASK_OVER[task.status]) if task.status in TASK_OVER else ""
 
 
 async def end_at(moment: datetime, control: Control, ending: Ending) -> None:
     """End the show at a moment."""
     await until(moment)
+    control.end(ending)
+
+
+async def end_after(seconds: float, control: Control, ending: Ending) -> None:
+    """End the show when so much time has passed, whatever clocks are set to meanwhile."""
+    await asyncio.sleep(seconds)
     control.end(ending)
 
 

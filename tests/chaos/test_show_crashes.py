@@ -18,13 +18,15 @@ from tasks.ledger.opening import open_ledger
 from tasks.ledger.store import Ledger
 from tasks.show import closing, reaping
 from tasks.show.account import ZegoAccount
+from tasks.show.beating import Heartbeat
 from tasks.show.closing import close_streams_of
 from tasks.show.contract import PROVIDER
 from tasks.show.reaping import QUIET_SECONDS, SECOND_LOOK_SECONDS, reap_streams
 from tasks.show.rooms import NOT_ENDED
+from tasks.show.stream import open_stream
 from tests.chaos.figures import FIGURES
 from tests.chaos.kill_points import KillPoint
-from tests.chaos.killed_show import account_at
+from tests.chaos.killed_show import a_plan, account_at
 from tests.chaos.nursery import Child, Nursery
 from tests.servers.sandbox import SandboxServer, clean_sandbox, one_sandbox
 
@@ -166,6 +168,31 @@ async def test_a_killed_show_leaves_no_stream(
 
     row = await check_over(ledger, sandbox, "killed")
     assert row is None or row.charged is not None or point.held
+
+
+RETRIED = {"room claimed", "intent reserved", "before Create", "answered, before it is stored", "streaming"}
+
+
+@pytest.mark.parametrize("point", [point for point in POINTS if point.name in RETRIED], ids=lambda point: point.name)
+async def test_a_killed_show_that_is_retried_has_one_stream(  # noqa: PLR0917 - fixtures and a point
+    point: KillPoint,
+    nursery: Nursery,
+    sandbox: SandboxServer,
+    account: ZegoAccount,
+    ledger: Ledger,
+    studio_home: Path,
+) -> None:
+    """Started again at once, before any hook or pass: what the first start left is closed before there is a second."""
+    await asyncio.to_thread(kill_at, point, nursery, sandbox, studio_home, "killed")
+
+    made = await open_stream(account, ledger, a_plan("killed"), run_id="killed", run_count=2)
+
+    assert [stream["task_id"] for stream in sandbox.live_streams()] == [made.task_id]
+    async with Heartbeat(ledger, made.entry, every=0.05):
+        await asyncio.sleep(0.6)
+        await reap()
+        open_rows = await ledger.in_states(NOT_ENDED, provider=PROVIDER)
+    assert [row.job_id for row in open_rows] == [made.task_id]
 
 
 async def test_ten_shows_killed_at_random_moments(

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State as RunState
+from prefect.runtime import flow_run
 from prefect.testing.utilities import prefect_test_harness
 from pydantic import SecretStr
 
@@ -23,6 +25,7 @@ from tasks.ledger.opening import open_ledger
 from tasks.settings import get_settings
 from tasks.show import reaping
 from tasks.show.account import load_zego
+from tasks.show.closing import hook_close
 from tasks.show.stream import open_stream
 from tests.chaos.killed_show import a_plan
 from tests.servers.sandbox import SandboxServer, clean_sandbox, one_sandbox
@@ -75,6 +78,24 @@ async def test_a_pass_closes_and_reports_a_dead_show(sandbox: SandboxServer) -> 
         assert stream.task_id in line["what was done"]
         assert sandbox.live_streams() == []
         assert await report_of(await close_streams(quiet_seconds=0, return_state=True)) == []
+
+
+@flow(name="failing-show", retries=0, on_failure=[hook_close])
+async def failing_show() -> None:
+    """A show that leaves its stream to the hook."""
+    run_id, run_count = str(flow_run.get_id()), flow_run.get_run_count()
+    async with open_ledger() as ledger:
+        account = await load_zego()
+        await open_stream(account, ledger, a_plan("room-1"), run_id=run_id, run_count=run_count)
+    raise StudioError("it is broken")
+
+
+async def test_the_hook_of_a_real_run_closes_its_own_start(sandbox: SandboxServer) -> None:
+    """Prefect counts a start as the hook does, so that the stream of the start that has just ended is closed."""
+    await failing_show(return_state=True)
+
+    assert len(sandbox.streams()) == 1
+    assert sandbox.live_streams() == []
 
 
 async def test_a_studio_without_an_account_has_nothing_to_close(

@@ -20,13 +20,19 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.testing.utilities import prefect_test_harness
 
+from tasks.errors import RequestRefused, StillRunning, StorageError, StudioError
 from tasks.ledger import Entry, State, StreamEvent
 from tasks.ledger.opening import open_ledger
 from tasks.ledger.store import Ledger
+from tasks.leftovers import Verdict
 from tasks.providers.zego.client import ZegoClient
-from tasks.show import commands, cues, driving, upkeep
+from tasks.settings import get_settings
+from tasks.show import archiving, broadcasting, commands, cues, driving, obeying, upkeep
 from tasks.show.account import ZegoAccount
-from tasks.show.broadcasting import on_air
+from tasks.show.archiving import archive_left_records, record_file
+from tasks.show.broadcasting import broadcast, on_air
+from tasks.show.checking import plan_show
+from tasks.show.closing import close_stream
 from tasks.show.commands import ShowCommand, listen, send_command
 from tasks.show.contract import (
     CueMedia,
@@ -41,11 +47,12 @@ from tasks.show.contract import (
 from tasks.show.control import Control, CutKind, Ending, EndKind
 from tasks.show.cues import Stage
 from tasks.show.driving import LATE_NOTICE_SECONDS, DriveWatch
-from tasks.show.obeying import words_of
-from tasks.show.record import ShowRecord, in_order
+from tasks.show.obeying import obey, words_of
+from tasks.show.record import ShowManifest, ShowRecord, in_order
+from tasks.show.rooms import NOT_ENDED
 from tasks.show.rundown import LoopCue, Rundown
-from tasks.show.showing import table_of
-from tasks.show.stream import open_stream
+from tasks.show.showing import Shown, table_of
+from tasks.show.stream import open_stream, render_key_of
 from tasks.show.timing import cue_seconds
 from tests.media_files import write_sound
 from tests.servers.sandbox import SandboxServer, one_sandbox  # noqa: F401 - a fixture
@@ -440,21 +447,73 @@ async def test_stream_that_ends_in_a_pause_is_noticed(sandbox: SandboxServer, mo
     assert show.record.ending.how is EndKind.STREAM_ENDED
 
 
+@asynccontextmanager
+async def kept_alive(show: Show, idle_seconds: float) -> AsyncIterator[None]:
+    """Within the block, the show's stream is kept alive as one with another idle end would be."""
+    watch = DriveWatch(show.ledger, show.stream.task_id, expects=False)
+    stage = Stage(show.account, show.stream, watch, show.record.plan.rundown, {})
+    keeping = asyncio.create_task(upkeep.stay_alive(stage, show.control, idle_seconds))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.wait({keeping})
+
+
 async def test_silence_is_said_before_the_stream_counts_as_idle(sandbox: SandboxServer) -> None:
-    """In a long pause the vendor gets a moment of silence at half of its idle time, again and again."""
+    """In a long pause the vendor gets a moment of silence at a third of its idle time, again and again."""
+    plan = make_plan([{"pause": 60}])
+
+    async with playing(sandbox, plan) as (show, _task):
+        await show.until_on_air("1")
+        async with kept_alive(show, 3):
+            await eventually(lambda: len(drives(sandbox)) >= 2)
+
+    silent = [drive for drive in drives(sandbox) if drive["kind"] == "ws"]
+    assert silent[1]["at"] - silent[0]["at"] > 0.9
+    assert silent[0]["playout"]["seconds"] == pytest.approx(upkeep.SILENCE_SECONDS, abs=0.01)
+
+
+async def test_hanging_try_to_keep_alive_leaves_time_for_the_next(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call without an answer costs seconds, not the stream; a failed try does not count as something said."""
+    assert 10 + 3 * upkeep.KEEP_SECONDS + 2 * upkeep.AGAIN_SECONDS < 30
+    monkeypatch.setattr(upkeep, "KEEP_SECONDS", 1.5)
+    monkeypatch.setattr(upkeep, "AGAIN_SECONDS", 0.2)
+    sandbox.arm("zego", "ws", "hold_before")
+    plan = make_plan([{"pause": 60}])
+
+    async with playing(sandbox, plan) as (show, _task):
+        await show.until_on_air("1")
+        async with kept_alive(show, 3):
+            await asyncio.to_thread(sandbox.wait_held)
+            began = time.monotonic()
+            await eventually(lambda: drives(sandbox))
+            took = time.monotonic() - began
+        sandbox.clear()
+
+    assert took < cues.CALL_SECONDS - 2
+
+
+async def test_drive_that_was_never_taken_does_not_count_as_said(sandbox: SandboxServer) -> None:
+    """The vendor's idle time runs on through cues that it refuses, so the stream's keeper must count on as well."""
     plan = make_plan([{"pause": 60}])
 
     async with playing(sandbox, plan) as (show, _task):
         await show.until_on_air("1")
         watch = DriveWatch(show.ledger, show.stream.task_id, expects=False)
         stage = Stage(show.account, show.stream, watch, plan.rundown, {})
-        keeping = asyncio.create_task(upkeep.stay_alive(stage, show.control, 2))
-        await eventually(lambda: len(drives(sandbox)) >= 2)
-        keeping.cancel()
-
-    silent = [drive for drive in drives(sandbox) if drive["kind"] == "ws"]
-    assert silent[1]["at"] - silent[0]["at"] > 0.9
-    assert silent[0]["playout"]["seconds"] == pytest.approx(upkeep.SILENCE_SECONDS, abs=0.01)
+        before = stage.quiet_since
+        refused = make_plan([{"text": "Hello.", "timbre": "no-such-timbre"}, {"text": "Hello."}])
+        first, second = refused.cues
+        assert isinstance(first, PlannedCue)
+        assert isinstance(second, PlannedCue)
+        with pytest.raises(StudioError):
+            await stage.perform(first, cues.Played())
+        assert stage.quiet_since == before
+        await stage.perform(second, cues.Played())
+        assert stage.quiet_since > before
 
 
 async def test_lost_answer_to_a_drive_is_not_heard_twice(sandbox: SandboxServer) -> None:
@@ -524,6 +583,294 @@ async def test_stream_that_fails_to_start_is_told(sandbox: SandboxServer) -> Non
     assert show.outcomes == [("1", "not reached")]
     assert entry.state is State.FAILED
     assert entry.charge is None
+
+
+async def test_every_skip_skips_a_cue(sandbox: SandboxServer) -> None:
+    """Two that arrive together cut the cue on air and pass over the next, of which the vendor hears nothing."""
+    plan = make_plan([{"text": LONG}, {"text": LONG}, {"text": "Next."}])
+
+    async with playing(sandbox, plan) as (show, task):
+        await show.until_on_air("1")
+        show.control.cut(CutKind.SKIP)
+        show.control.cut(CutKind.SKIP)
+        await task
+
+    assert show.outcomes == [("1", "skipped"), ("2", "skipped"), ("3", "done")]
+    assert [drive["text"] for drive in drives(sandbox)] == [LONG.strip(), "Next."]
+
+
+def test_skip_of_a_cue_that_ends_by_itself_is_about_no_later_one() -> None:
+    """Of two skips for a cue that ended before they came, one is left for the next cue; a wish to interrupt is not."""
+    control = Control()
+    control.cut(CutKind.SKIP)
+    control.cut(CutKind.SKIP)
+    control.cut(CutKind.INTERRUPT)
+    control.take_cut(speaks=True)
+    control.forget_cut()
+
+    assert control.take_cut(speaks=True) is None
+    assert [control.take_skip(), control.take_skip()] == [True, False]
+
+
+async def test_what_nobody_heard_is_noted_as_refused(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words that waited behind the last cue when the show was stopped, and words that came after that."""
+    wishes: asyncio.Queue[ShowCommand] = asyncio.Queue()
+    monkeypatch.setattr(obeying, "listen", lambda _run_id: heard(wishes))
+    plan = make_plan([{"text": LONG}])
+
+    async with playing(sandbox, plan) as (show, task):
+        obeying_it = asyncio.create_task(obey(uuid4(), show.control, show.record))
+        await show.until_on_air("1")
+        wishes.put_nowait(ShowCommand(do="say", text="Too late.", queue=True))
+        wishes.put_nowait(ShowCommand(do="stop"))
+        await task
+        wishes.put_nowait(ShowCommand(do="say", text="Much too late."))
+        await eventually(lambda: len(show.record.asked_for) == 3)
+        obeying_it.cancel()
+
+    waited, stopped, late = show.record.asked_for
+    assert (waited.cue, waited.refused) == ("say 1", "the show was over before it could be said")
+    assert (stopped.do, stopped.refused) == ("stop", "")
+    assert late.refused == "the show was over"
+    assert [number for number, _ in show.outcomes] == ["1"]
+
+
+async def heard(wishes: "asyncio.Queue[ShowCommand]") -> AsyncIterator[ShowCommand]:
+    """Commands as from Prefect."""
+    while True:
+        yield await wishes.get()
+
+
+async def test_time_to_live_is_no_matter_of_the_wall_clock(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that was set since the stream was created ends the show neither early nor late."""
+    monkeypatch.setattr(broadcasting, "BEFORE_TTL", 7.0)
+    plan = make_plan([{"pause": 60}]).model_copy(update={"ttl": 10})
+
+    for off in (timedelta(hours=-1), timedelta(hours=1)):
+        async with show_of(sandbox, plan) as show:
+            show.stream = show.stream.model_copy(update={"ends_by": show.stream.ends_by + off})
+            began = time.monotonic()
+            await show.perform()
+            took = time.monotonic() - began
+
+        assert show.record.ending is not None
+        assert show.record.ending.reason == "the stream has reached its time to live"
+        assert 2.9 < took < 9
+
+
+# From the rundown to the record
+
+
+@dataclass
+class Shelf:
+    """An archive in memory that may be away."""
+
+    is_away: bool = False
+    kept: dict[str, bytes] = field(default_factory=dict)
+    archive_bucket: str = "archive"
+
+    async def put_bytes(self, _bucket: str, key: str, body: bytes, **_: Any) -> None:
+        if self.is_away:
+            raise StorageError("the object store is away.", fix="Start it.")
+        self.kept[key] = body
+
+    @property
+    def manifest(self) -> ShowManifest:
+        """The only record."""
+        (body,) = self.kept.values()
+        return ShowManifest.model_validate_json(body)
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """The archive; without Prefect there are neither commands nor a run to look at."""
+    made = Shelf()
+
+    async def load(_name: str) -> Shelf:
+        return made
+
+    async def never(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(archiving, "load_store", load)
+    monkeypatch.setattr(broadcasting, "obey", never)
+    monkeypatch.setattr(broadcasting, "stay_running", never)
+    return made
+
+
+async def broadcast_as(
+    run_id: UUID, sandbox: SandboxServer, plan: ShowPlan, asked: asyncio.Event | None = None
+) -> Shown:
+    return await broadcast(plan, account_at(sandbox), run_id=run_id, run_count=1, asked=asked or asyncio.Event())
+
+
+async def row_of(run_id: UUID) -> Entry:
+    async with open_ledger() as ledger:
+        entry = await ledger.find(render_key_of(str(run_id), 1))
+    assert entry is not None
+    return entry
+
+
+async def archive_left() -> list[tuple[Verdict, str]]:
+    return [(note.verdict, note.done) for note in await archive_left_records.fn(time.monotonic() + 30)]
+
+
+async def test_record_waits_on_this_machine_for_the_object_store(sandbox: SandboxServer, shelf: Shelf) -> None:
+    """A show that ends while the store is away is told so; its record is archived by a later pass, once."""
+    run_id = uuid4()
+    shelf.is_away = True
+
+    with pytest.raises(StorageError, match="`close-streams` archives its record"):
+        await broadcast_as(run_id, sandbox, make_plan([{"text": "Hello."}]))
+    assert (await row_of(run_id)).state is State.SUCCEEDED
+    assert record_file((await row_of(run_id)).render_key).is_file()
+    ((verdict, told),) = await archive_left()
+    assert verdict is Verdict.WAITS
+    assert "the object store is away" in told
+    shelf.is_away = False
+    ((verdict, told),) = await archive_left()
+
+    row = await row_of(run_id)
+    assert verdict is Verdict.DONE
+    assert row.state is State.ARCHIVED
+    assert row.location is not None
+    assert row.location in told
+    assert [cue.outcome.value for cue in shelf.manifest.cues] == ["done"]
+    assert await archive_left() == []
+    assert list((get_settings().root / "shows").iterdir()) == []
+
+
+async def test_defect_in_a_cue_costs_neither_stream_nor_record(
+    sandbox: SandboxServer, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stream is closed, the record says which cue broke, and the defect is raised behind that."""
+
+    async def breaks(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setitem(cues._PERFORMED, "action", breaks)
+    run_id = uuid4()
+
+    with pytest.raises(MemoryError):
+        await broadcast_as(run_id, sandbox, make_plan([{"pause": 0.2}, {"action": "802_921474"}, {"text": "Never."}]))
+
+    found = shelf.manifest
+    assert found.ending.how is EndKind.BROKEN
+    assert [cue.outcome.value for cue in found.cues] == ["done", "failed", "not reached"]
+    assert "MemoryError" in found.cues[1].reason
+    assert (await row_of(run_id)).state is State.ARCHIVED
+    assert sandbox.live_streams() == []
+
+
+async def test_record_of_a_stream_in_doubt_is_completed_later(
+    sandbox: SandboxServer, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is archived at once as far as it is known, and again with end and costs when the stream has surely ended."""
+
+    async def in_vain(*_: object, **__: object) -> None:
+        raise StillRunning("it has not ended.", provider="zego")
+
+    monkeypatch.setattr(broadcasting, "close_stream", in_vain)
+    run_id = uuid4()
+
+    with pytest.raises(StillRunning):
+        await broadcast_as(run_id, sandbox, make_plan([{"pause": 0.2}]))
+
+    assert shelf.manifest.ended_at is None
+    assert await archive_left() == []
+    async with open_ledger() as ledger:
+        closed = await close_stream(account_at(sandbox), ledger, await row_of(run_id), why="now it can be")
+    ((verdict, _),) = await archive_left()
+    assert verdict is Verdict.DONE
+    assert shelf.manifest.ended_at == closed.succeeded_at
+    assert shelf.manifest.cost == closed.charge
+    assert (await row_of(run_id)).state is State.ARCHIVED
+    assert not record_file(closed.render_key).exists()
+
+
+@pytest.mark.parametrize("wish", ["signal", "stop", "hard end"])
+async def test_end_is_heeded_while_the_vendor_has_no_stream_for_us(
+    sandbox: SandboxServer, shelf: Shelf, monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    """Create is offered for minutes to a vendor that is busy; who ends the show meanwhile does not wait for that."""
+    wishes: asyncio.Queue[ShowCommand] = asyncio.Queue()
+    monkeypatch.setattr(broadcasting, "obey", obey)
+    monkeypatch.setattr(obeying, "listen", lambda _run_id: heard(wishes))
+    asked = asyncio.Event()
+    run_id = uuid4()
+    end = None
+    if wish == "hard end":
+        # Nothing is offered again after it, so that only a call without an answer outlasts it.
+        sandbox.arm("zego", "create", "hold_before")
+        end = datetime.now(UTC) + timedelta(seconds=6)
+    else:
+        sandbox.arm("zego", "create", "business", times=100, code=400010002)
+
+    show = asyncio.create_task(broadcast_as(run_id, sandbox, make_plan([{"pause": 1}], hard_end=end), asked))
+    await until_reserved(run_id)
+    await asyncio.sleep(1)
+    assert not show.done()
+    if wish == "signal":
+        asked.set()
+    elif wish == "stop":
+        wishes.put_nowait(ShowCommand(do="stop"))
+    shown = await asyncio.wait_for(show, 18)
+
+    how = {"signal": EndKind.ASKED, "stop": EndKind.STOPPED, "hard end": EndKind.HARD_END}[wish]
+    assert (shown.ending.how, shown.manifest) == (how, None)
+    assert sandbox.streams() == []
+    assert (await row_of(run_id)).state not in NOT_ENDED
+
+
+async def until_reserved(run_id: UUID) -> None:
+    """Wait until the show's stream is about to be created."""
+    async with open_ledger() as ledger, asyncio.timeout(20):
+        while await ledger.find(render_key_of(str(run_id), 1)) is None:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.1)
+
+
+async def test_stream_that_was_being_created_when_the_show_was_ended_is_stopped_and_told(
+    sandbox: SandboxServer, shelf: Shelf
+) -> None:
+    """It cost something, so that the show has a record although nothing was performed."""
+    sandbox.arm("zego", "create", "hold_after")
+    asked = asyncio.Event()
+    run_id = uuid4()
+
+    show = asyncio.create_task(broadcast_as(run_id, sandbox, make_plan([{"pause": 1}]), asked))
+    await asyncio.to_thread(sandbox.wait_held)
+    asked.set()
+    shown = await asyncio.wait_for(show, 30)
+    sandbox.clear()
+
+    assert shown.manifest is not None
+    assert [cue.outcome.value for cue in shown.manifest.cues] == ["not reached"]
+    assert shelf.manifest == shown.manifest
+    assert sandbox.live_streams() == []
+    assert (await row_of(run_id)).state is State.ARCHIVED
+
+
+# The idle end
+
+
+async def test_text_that_could_outlast_the_idle_end_is_refused(sandbox: SandboxServer, tmp_path: Path) -> None:
+    """Without callbacks nothing is said between a text's end and its latest end; the refusal names field and fix."""
+    long, short = "a" * 1800, "a" * 150
+    plan = make_plan([{"text": short}, {"loop": [{"text": long}], "times": 2}], idle_seconds=30)
+    needed = make_plan([{"text": long}], idle_seconds=120).rundown
+
+    with pytest.raises(RequestRefused) as refused:
+        await plan_show.fn(plan.rundown, tmp_path, account_at(sandbox))
+
+    (problem,) = refused.value.problems
+    assert problem.field == "cues.2.loop.1.text"
+    assert "idle end of 30 s" in problem.wrong
+    assert "idle_seconds" in problem.fix
+    assert (await plan_show.fn(needed, tmp_path, account_at(sandbox))).seconds == pytest.approx(120)
+    with pytest.raises(ValueError, match="in several parts"):
+        words_of(ShowCommand(do="say", text=long), plan, "say 1")
 
 
 # The watch over drives
@@ -607,12 +954,84 @@ async def test_failed_drive_and_ended_stream_are_told_with_their_reasons(told: T
     watch = DriveWatch(told.ledger, told.task_id, expects=False)
     await told.say("d1", 3, reason="no audio")
     assert (await watch.ended("d1", 60)).reason == "no audio"
-    await told.say("", 5, kind="task")
+    waiting = asyncio.create_task(watch.ended("d2", 60))
+    watch.stream_over = "its start failed"
 
-    end = await asyncio.wait_for(watch.ended("d2", 60), 5)
+    end = await asyncio.wait_for(waiting, 5)
 
     assert end.state is DriveState.FAILED
     assert "stream ended" in end.reason
+
+
+async def test_callback_alone_ends_neither_drive_nor_show(told: Told) -> None:
+    """It only makes somebody ask, once for each callback, however often it is read."""
+    watch = DriveWatch(told.ledger, told.task_id, expects=False)
+    await told.say("", 5, kind="task")
+
+    end = await asyncio.wait_for(watch.ended("d1", 0.5), 10)
+
+    assert (end.state, end.confirmed, watch.stream_over) == (DriveState.ENDED, False, "")
+    assert watch.in_doubt.is_set()
+    watch.in_doubt.clear()
+    await watch.look()
+    assert not watch.in_doubt.is_set()
+    await told.say("", 4, kind="task", at=1)
+    await watch.look()
+    assert watch.in_doubt.is_set()
+
+
+async def tell(show: Show, status: int) -> None:
+    """A callback about the show's stream."""
+    event = StreamEvent(
+        task_id=show.stream.task_id,
+        kind="task",
+        status=status,
+        happened_at=datetime.now(UTC),
+        received_at=datetime.now(UTC),
+    )
+    await show.ledger.add_stream_event(event)
+
+
+async def test_false_callback_leaves_a_healthy_show_alone(
+    sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The vendor is asked at once, says that the stream lives, and the cue on air is said to its end."""
+    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 600)
+    asked: list[str] = []
+    real = ZegoClient.stream_status
+
+    async def counted(self: ZegoClient, task_id: str) -> Any:
+        asked.append(task_id)
+        return await real(self, task_id)
+
+    plan = make_plan([{"text": "Somewhat more than a second, and a little more."}, {"text": "Next."}])
+    async with playing(sandbox, plan) as (show, task):
+        await show.until_on_air("1")
+        monkeypatch.setattr(ZegoClient, "stream_status", counted)
+        await tell(show, 5)
+        await eventually(lambda: asked)
+        ending, lines = show.control.ending, list(show.record.lines)
+        monkeypatch.setattr(ZegoClient, "stream_status", real)
+        await task
+
+    assert (ending, lines) == (None, [])
+    assert show.outcomes == [("1", "done"), ("2", "done")]
+
+
+async def test_true_callback_ends_the_show_at_once(sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next regular look at the stream would be much later; the cue on air has failed with the stream's end."""
+    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 600)
+    plan = make_plan([{"text": LONG}, {"text": "Never."}])
+
+    async with playing(sandbox, plan) as (show, task):
+        await show.until_on_air("1")
+        await show.account.client.stop(show.stream.task_id)
+        await tell(show, 5)
+        await asyncio.wait_for(task, 15)
+
+    assert show.record.ending is not None
+    assert show.record.ending.how is EndKind.STREAM_ENDED
+    assert show.outcomes[-1] == ("2", "not reached")
 
 
 # The order of cues, and what is shown
@@ -683,7 +1102,8 @@ async def test_commands_arrive_in_order_and_nonsense_is_dropped(prefect_server: 
     async def listening() -> None:
         run_id = UUID(str(flow_run.get_id()))
         async with get_client() as client:
-            await client.create_flow_run_input(run_id, f"{commands.KEY_PREFIX}-nonsense", '{"do": "dance"}')
+            for number, nonsense in enumerate(('{"do": "dance"}', "not json", "[1]", "null", "1")):
+                await client.create_flow_run_input(run_id, f"{commands.KEY_PREFIX}-nonsense-{number}", nonsense)
         sending = asyncio.create_task(send_all(run_id))
         async for command in listen(run_id):
             heard.append((command.do, time.monotonic()))
@@ -702,6 +1122,27 @@ async def test_commands_arrive_in_order_and_nonsense_is_dropped(prefect_server: 
 
     assert [do for do, _ in heard] == ["pause", "say", "resume", "stop"]
     assert max(at - asked for (_, at), asked in zip(heard, sent, strict=True)) < 2
+
+
+async def test_commands_of_an_earlier_try_are_ignored(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is begun again is not stopped by what stopped it the first time."""
+    monkeypatch.setattr(commands, "LOOK_SECONDS", 0.05)
+    heard: list[str] = []
+
+    @flow(retries=1)
+    async def listening() -> None:
+        run_id = UUID(str(flow_run.get_id()))
+        if flow_run.get_run_count() == 1:
+            await send_command(run_id, ShowCommand(do="stop"))
+            raise ConnectionError("the first try breaks")
+        await send_command(run_id, ShowCommand(do="pause"))
+        async for command in listen(run_id):
+            heard.append(command.do)
+            break
+
+    await listening()
+
+    assert heard == ["pause"]
 
 
 async def test_commands_survive_an_outage_of_prefect(

@@ -6,13 +6,20 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from prefect import flow
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import State as RunState
+from prefect.states import AwaitingRetry, Crashed, Pending, Running
+from sqlalchemy import update
 
 from tasks.errors import (
     AmbiguousSubmit,
@@ -22,18 +29,21 @@ from tasks.errors import (
     RenderFailed,
     StillRunning,
     StudioError,
+    StudioUnavailable,
 )
 from tasks.ledger import BudgetExceeded, Entry, Intent, State, StreamEvent
 from tasks.ledger.opening import open_ledger
+from tasks.ledger.schema import submissions
 from tasks.ledger.store import Ledger
 from tasks.leftovers import Verdict
 from tasks.providers.zego.client import ZegoClient
 from tasks.settings import get_settings
-from tasks.show import closing, reaping, unanswered
+from tasks.show import closing, reaping, rooms, unanswered
+from tasks.show import stream as stream_module
 from tasks.show import turns as turns_module
 from tasks.show.account import ZegoAccount
 from tasks.show.beating import BEAT_PATIENCE, Heartbeat
-from tasks.show.closing import close_stream, close_streams_of, stop_surely
+from tasks.show.closing import close_stream, close_streams_of, hook_close, stop_surely
 from tasks.show.contract import PROVIDER, STREAM_SECONDS, OpenStream, ShowPlan
 from tasks.show.reaping import reap_streams
 from tasks.show.rooms import RoomTaken, claim_of
@@ -278,7 +288,7 @@ async def test_a_second_show_in_the_room_is_refused_with_the_reason(
 async def test_a_room_with_a_dead_shows_stream_is_refused(account: ZegoAccount, ledger: Ledger) -> None:
     """A show that died has no claim any more, but its stream still speaks in the room until it is closed."""
     first = await opened(account, ledger)
-    await ledger.release_claim(claim_of("sandbox", "room-1"), "run-1")
+    await ledger.release_claim(claim_of("sandbox", "room-1"), "run-1/1")
 
     with pytest.raises(RoomTaken, match="still has the stream of run run-1"):
         await opened(account, ledger, "run-2")
@@ -287,7 +297,122 @@ async def test_a_room_with_a_dead_shows_stream_is_refused(account: ZegoAccount, 
     assert (await ledger.get(first.entry.id)).state is State.SUCCEEDED
 
 
+async def test_a_retried_run_closes_its_first_stream_before_it_gets_another(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer
+) -> None:
+    """A run that is started again while its first stream lives never has two: the first is closed and booked."""
+    first = await opened(account, ledger)
+
+    second = await again(account, ledger)
+
+    assert [task["task_id"] for task in sandbox.live_streams()] == [second.task_id]
+    entry = await row_of(ledger)
+    assert entry.result is not None
+    assert (entry.job_id, entry.result["why"]) == (first.task_id, "its run was started again")
+    held = await ledger.find_claim(claim_of("sandbox", "room-1"))
+    assert held is not None
+    assert held.owner == "run-1/2"
+
+
+async def again(account: ZegoAccount, ledger: Ledger) -> OpenStream:
+    """The same run, started a second time."""
+    return await open_stream(account, ledger, a_plan(), run_id="run-1", run_count=2)
+
+
+async def test_a_retried_run_gets_no_stream_while_the_first_cannot_be_closed(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the first stream may live on, the second is refused with the reason, and nothing is created."""
+    monkeypatch.setattr(closing, "stop_surely", partial(stop_surely, seconds=1))
+    first = await opened(account, ledger)
+    sandbox.arm("zego", "stop", "business", times=1000, code=400010000)
+
+    with pytest.raises(StudioError, match=rf"earlier start of run run-1 may be alive: stream {first.task_id}"):
+        await again(account, ledger)
+    assert len(sandbox.streams()) == 1
+    assert await ledger.find(render_key_of("run-1", 2)) is None
+
+
+async def test_a_retried_run_takes_the_room_that_its_first_start_had_only_claimed(
+    account: ZegoAccount, ledger: Ledger
+) -> None:
+    """A process killed before it reserved anything does not keep its own run out of the room for a minute."""
+    await ledger.claim(claim_of("sandbox", "room-1"), "run-1/1", stale_after=timedelta(minutes=1))
+
+    with pytest.raises(RoomTaken, match="run run-1, which has just begun"):
+        await opened(account, ledger, "run-2")
+    assert (await again(account, ledger)).task_id
+
+
+async def test_of_two_rows_in_a_room_the_later_gives_way(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that slept after it had claimed the room finds the stream that another show has made there since."""
+    real = rooms.take_room
+
+    async def asleep(*place: Any, run_id: str, run_count: int) -> None:
+        await real(*place, run_id=run_id, run_count=run_count)
+        if run_id == "run-1":
+            await ledger.release_claim(claim_of("sandbox", "room-1"), "run-1/1")
+            await opened(account, ledger, "run-2")
+
+    monkeypatch.setattr(stream_module, "take_room", asleep)
+
+    with pytest.raises(RoomTaken, match="room room-1 has a show already: run run-2, “Evening”, since 20"):
+        await opened(account, ledger)
+    assert len(sandbox.streams()) == 1
+    assert (await row_of(ledger)).state is State.CANCELLED
+    held = await ledger.find_claim(claim_of("sandbox", "room-1"))
+    assert held is not None
+    assert held.owner == "run-2/1"
+
+
+async def test_a_stream_that_exists_and_is_not_listed_stays_a_doubt(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer
+) -> None:
+    """A taken id proves that our stream exists, so its row neither ends nor says that it surely cost nothing."""
+    sandbox.arm("zego", "create", "business", code=400000015)
+
+    with pytest.raises(ProviderRejected, match="the vendor does not list it"):
+        await opened(account, ledger)
+    assert [verdict for verdict, _ in await reap()] == [Verdict.WAITS]
+    entry = await row_of(ledger)
+    assert (entry.state, entry.charged) == (State.AMBIGUOUS, None)
+    assert len(sandbox.streams()) == 0
+
+    await change(ledger, entry, updated_at=entry.updated_at - timedelta(seconds=31))
+    assert [verdict for verdict, _ in await reap()] == [Verdict.DONE]
+    entry = await row_of(ledger)
+    assert (entry.state, entry.charged) == (State.CANCELLED, None)
+
+
+async def change(ledger: Ledger, entry: Entry, **values: Any) -> None:
+    """Write into a row what another clock would have written."""
+    statement = update(submissions).where(submissions.c.id == entry.id).values(values)
+    await ledger._database.write(lambda connection: connection.execute(statement))
+
+
 # Waiting until it streams
+
+
+async def test_a_ledger_that_is_away_does_not_end_a_starting_show(
+    account: ZegoAccount, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Callbacks that cannot be read are not waited for: the vendor's own answer tells that it streams."""
+    monkeypatch.setattr(stream_module, "LEDGER_SECONDS", 0.2)
+    made = await opened(account, ledger)
+
+    class Away:
+        looks = 0
+
+        async def stream_events(self, task_id: str) -> list[StreamEvent]:
+            self.looks += 1
+            if self.looks % 2:
+                raise StudioUnavailable("the database is away")
+            await asyncio.sleep(60)
+            return []
+
+    assert await asyncio.wait_for(wait_streaming(account, Away(), made), timeout=20)  # type: ignore[arg-type]
 
 
 async def test_a_callback_tells_sooner_than_asking(
@@ -448,6 +573,63 @@ async def test_a_stream_beyond_its_lifetime_is_booked_without_asking(
     assert (entry.state, entry.charge, entry.result["how"]) == (State.SUCCEEDED, Decimal(600), "lifetime over")
 
 
+@pytest.mark.parametrize("off", [timedelta(days=6), timedelta(days=-6), timedelta(seconds=700)])
+async def test_a_callback_of_another_time_costs_nothing(account: ZegoAccount, ledger: Ledger, off: timedelta) -> None:
+    """What callbacks tell of begin and end is booked only within the life that the studio itself knows of."""
+    made = await opened(account, ledger)
+    now = datetime.now(UTC)
+    for status in (3, 5):
+        await ledger.add_stream_event(told(made, status, now + off))
+    await asyncio.sleep(0.5)
+
+    entry = await close_stream(account, ledger, made.entry, why="enough")
+
+    assert entry.charge is not None
+    assert Decimal("0.5") <= entry.charge < Decimal(60)
+
+
+async def test_a_clock_that_was_set_leaves_no_stream(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer
+) -> None:
+    """A stream whose TTL is over by our clock is stopped all the same, by the show and by the reaper."""
+    for run_id, close in (("run-1", False), ("run-2", True)):
+        made = await opened(account, ledger, run_id, room=run_id)
+        await change(ledger, made.entry, submitted_at=datetime.now(UTC) - timedelta(minutes=15))
+        if close:
+            await close_stream(account, ledger, await ledger.get(made.entry.id), why="enough")
+    assert [stream["room_id"] for stream in sandbox.live_streams()] == ["run-1"]
+
+    assert [verdict for verdict, _ in await reap()] == [Verdict.DONE]
+    assert sandbox.live_streams() == []
+
+
+@pytest.mark.parametrize("answers", [True, False])
+async def test_a_lifetime_is_over_only_where_the_vendor_does_not_say_otherwise(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """After the TTL, a stream that the vendor calls alive stays open; one that it tells nothing of is booked."""
+    monkeypatch.setattr(closing, "LAST_TRY_SECONDS", 1.0)
+    monkeypatch.setattr(closing, "STOPPING_SECONDS", 0.5)
+    made = await opened(account, ledger)
+    await wait_streaming(account, ledger, made)
+    await change(ledger, made.entry, submitted_at=datetime.now(UTC) - timedelta(minutes=15))
+    late = await ledger.get(made.entry.id)
+    if answers:
+
+        async def unheeded(self: ZegoClient, task_id: str) -> None:
+            """A Stop that is accepted and changes nothing."""
+
+        monkeypatch.setattr(ZegoClient, "stop", unheeded)
+        with pytest.raises(StillRunning, match="status 3"):
+            await close_stream(account, ledger, late, why="enough")
+        assert (await row_of(ledger)).state is State.SUBMITTED
+        return
+    sandbox.arm("zego", "stop", "reset", times=1000)
+    entry = await close_stream(account, ledger, late, why="enough")
+    assert entry.result is not None
+    assert (entry.state, entry.result["how"]) == (State.SUCCEEDED, "lifetime over")
+
+
 # Signs of life
 
 
@@ -474,12 +656,77 @@ async def test_a_show_that_comes_back_between_the_two_looks_is_left_alone(
     """After an outage of the ledger every show looks dead for a moment; one that beats again lives on."""
     made = await opened(account, ledger)
     await ledger.set_next_poll(made.entry.id, datetime.now(UTC) - timedelta(minutes=5))
-    await ledger.release_claim(claim_of("sandbox", "room-1"), "run-1")
+    await ledger.release_claim(claim_of("sandbox", "room-1"), "run-1/1")
     passing = asyncio.create_task(reap_streams.fn(time.monotonic() + 60, quiet_seconds=0, second_look_seconds=1.5))
     await asyncio.sleep(0.5)
     async with Heartbeat(ledger, made.entry):
         assert await passing == []
     assert len(sandbox.live_streams()) == 1
+
+
+async def test_the_room_of_another_start_is_no_sign_of_life(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer
+) -> None:
+    """A retried run that renews its claim keeps no stream of its dead first start alive."""
+    await opened(account, ledger)
+    name = claim_of("sandbox", "room-1")
+    await ledger.release_claim(name, "run-1/1")
+
+    async def renew() -> None:
+        while await ledger.claim(name, "run-1/2", stale_after=timedelta(minutes=1)):  # noqa: ASYNC110 - a database
+            await asyncio.sleep(0.05)
+
+    renewing = asyncio.create_task(renew())
+    try:
+        assert [verdict for verdict, _ in await reap()] == [Verdict.DONE]
+    finally:
+        renewing.cancel()
+    assert sandbox.live_streams() == []
+    assert await ledger.find_claim(name) is not None
+
+
+@pytest.mark.parametrize("locked_from", [0.0, 0.4], ids=["before the second look", "within it"])
+async def test_nobody_is_judged_while_the_ledger_takes_no_signs_of_life(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch, locked_from: float
+) -> None:
+    """A ledger that can be read and not written makes every show look dead; the next pass judges again."""
+    monkeypatch.setattr(reaping, "PROMPT_SECONDS", 0.4)
+    monkeypatch.setattr(reaping, "PROOF_SECONDS", 0.1)
+    await opened(account, ledger)
+    lock = await asyncio.to_thread(
+        sqlite3.connect, get_settings().root / "ledger.db", isolation_level=None, check_same_thread=False
+    )
+    passing = asyncio.create_task(reap_streams.fn(time.monotonic() + 60, quiet_seconds=0, second_look_seconds=2))
+    try:
+        await asyncio.sleep(locked_from)
+        lock.execute("BEGIN IMMEDIATE")
+        await asyncio.sleep(1)
+        lock.execute("ROLLBACK")
+        (note,) = await passing
+    finally:
+        lock.close()
+
+    assert note.verdict is Verdict.WAITS
+    assert "does not take changes promptly" in note.done
+    assert len(sandbox.live_streams()) == 1
+    assert [verdict for verdict, _ in await reap()] == [Verdict.DONE]
+    assert sandbox.live_streams() == []
+
+
+async def test_a_sign_of_life_from_the_future_is_none(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer
+) -> None:
+    """A dead show whose clock was ahead is closed by the second look; one that still beats is left alone."""
+    dead = await opened(account, ledger, "run-1", room="room-1")
+    alive = await opened(account, ledger, "run-2", room="room-2")
+    future = datetime.now(UTC) + timedelta(minutes=15)
+    for made in (dead, alive):
+        # The row of the living one, too, was made before its clock was set back.
+        await change(ledger, made.entry, updated_at=future, next_poll_at=future + BEAT_PATIENCE)
+
+    async with Heartbeat(ledger, alive.entry, every=0.05):
+        assert [verdict for verdict, _ in await reap(3600)] == [Verdict.DONE]
+    assert [task["task_id"] for task in sandbox.live_streams()] == [alive.task_id]
 
 
 async def test_a_heart_goes_on_beating_after_trouble(
@@ -494,7 +741,7 @@ async def test_a_heart_goes_on_beating_after_trouble(
             nonlocal beats
             beats += 1
             if beats < 4:
-                raise StudioError("the database is away")
+                raise StudioError("the database is away") if beats < 3 else OSError("the disk is read-only")
             await ledger.set_next_poll(made.entry.id, at)
 
         claim = ledger.claim
@@ -526,6 +773,68 @@ async def test_a_stream_that_lives_though_its_show_is_over_is_stopped(
     assert entry.charge is not None
     assert entry.charge > Decimal(str(entry.result["seconds"]))
     assert await reap() == []
+
+
+async def test_a_stray_that_cannot_be_stopped_holds_up_no_other(
+    account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stray is tried once in a pass, side by side; what the stubborn one costs is on record meanwhile."""
+    facts = {"digital_human_id": AVATAR, "background": "#000000", "ttl": 600, "max_idle": 300}
+    for number in (1, 2):
+        made = await opened(account, ledger, f"run-{number}", room=f"room-{number}")
+        await close_stream(account, ledger, made.entry, why="enough")
+        await account.client.create_stream(stream_id=made.stream_id, room_id=f"room-{number}", **facts)  # type: ignore[arg-type]
+    stubborn = (await account.client.live_streams())[0]
+    stop, tries = ZegoClient.stop, 0
+
+    async def refused(self: ZegoClient, task_id: str) -> None:
+        nonlocal tries
+        if task_id == stubborn.task_id:
+            tries += 1
+            raise ProviderUnavailable("system error", provider=PROVIDER, sent=True)
+        await stop(self, task_id)
+
+    monkeypatch.setattr(ZegoClient, "stop", refused)
+
+    assert {verdict for verdict, _ in await reap()} == {Verdict.DONE, Verdict.WAITS}
+    assert [task["task_id"] for task in sandbox.live_streams()] == [stubborn.task_id]
+    assert tries == 1
+    entry = await ledger.find_order(PROVIDER, stubborn.stream_id)
+    assert entry is not None
+    assert entry.result is not None
+    assert entry.charge is not None
+    assert entry.charge > Decimal(str(entry.result["seconds"]))
+    late = await reap_streams.fn(time.monotonic() - 1, quiet_seconds=0, second_look_seconds=0)
+    assert [note.verdict for note in late] == [Verdict.WAITS]
+    assert tries == 1
+
+
+@pytest.mark.parametrize(
+    ("ended", "left"),
+    [((0, Pending()), 1), ((1, Running()), 1), ((1, AwaitingRetry()), 0), ((2, Running()), 0)],
+    ids=["first start, read before it", "first start", "second start, read before it", "second start"],
+)
+async def test_a_late_hook_leaves_the_next_start_alone(
+    account: ZegoAccount,
+    ledger: Ledger,
+    sandbox: SandboxServer,
+    ended: tuple[int, RunState[Any]],
+    left: int,
+) -> None:
+    """The hook of a process that died closes the streams of that start and of earlier ones, whoever read the run."""
+    run_id = uuid4()
+    await open_stream(account, ledger, a_plan(), run_id=str(run_id), run_count=2)
+    run_count, seen = ended
+    run = FlowRun(id=run_id, flow_id=uuid4(), name="show", run_count=run_count, state=seen)
+
+    await hook_close(a_flow, run, Crashed())
+
+    assert len(sandbox.live_streams()) == left
+
+
+@flow
+def a_flow() -> None:
+    """What hooks are given."""
 
 
 async def test_the_hook_closes_what_its_run_left(account: ZegoAccount, ledger: Ledger, sandbox: SandboxServer) -> None:
@@ -578,3 +887,26 @@ async def test_a_ledger_that_is_away_does_not_hold_up_a_call(
         locked.close()
 
     assert how == "stopped"
+
+
+@pytest.mark.parametrize("broken", [OSError(30, "Read-only file system"), ValueError("a defect")])
+async def test_no_trouble_with_a_turn_keeps_a_stream_alive(
+    account: ZegoAccount,
+    ledger: Ledger,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    broken: Exception,
+) -> None:
+    """Whatever is raised while a turn is taken is logged, and Stop is called without one."""
+    made = await opened(account, ledger)
+
+    @asynccontextmanager
+    async def failing() -> AsyncIterator[Ledger]:
+        raise broken
+        yield ledger
+
+    monkeypatch.setattr(turns_module, "open_ledger", failing)
+
+    assert await stop_surely(account.client, made.task_id) == "stopped"
+    assert await account.client.live_streams() == []
+    assert str(broken.args[-1]) in caplog.text

@@ -44,5 +44,8 @@ of a show before it is performed, from which its TTL follows."""
 WIDE_CHARACTERS_PER_SECOND = 4.5
 """The same for Chinese, Japanese and Korean signs."""
 
+SHORTEST_SHARE = 0.7
+"""Section 5.2: a text takes at least this part of the time that the two rates above make of it."""
+
 RATE_THAT_DOUBLES = 500
 """Section 5.2: SpeechRate is -500..500, "higher = faster"; its ends are taken for half and twice as fast."""

@@ -22,6 +22,7 @@ from tests.bench import (
     overhead,
     poll_lag,
     render_speed,
+    show_pacing,
     start_time,
 )
 from tests.bench.lab import Lab
@@ -44,6 +45,7 @@ BENCHES: dict[str, Callable[[Lab], list[Row]]] = {
     "batch-polls": batch_polls.run,
     "batch-memory": batch_memory.run,
     "batch-workers": batch_workers.run,
+    "show": show_pacing.run,
     "latency": latency.run,
 }
 

@@ -15,6 +15,7 @@ from deployments.shows import ENDED, SHOWN_DIGITS, Line, ShowView
 from tasks.ledger import Entry, State
 from tasks.show.contract import CueOutcome, PerformedCue
 from tasks.show.record import ShowManifest
+from tasks.show.showing import HELD
 
 ON_AIR = "on air"
 _MARKS: dict[str, str] = {
@@ -65,6 +66,7 @@ class Ticker:
         told = " · ".join(f"on air: {line['cue']} {line['kind']} {line['what']}" for line in present)
         # The steps before the first cue; none comes after them, as nothing on air is a step.
         step = "" if seen.lines else seen.view.step
+        told += f" · {HELD}, `studio show resume` goes on" if HELD in seen.told and not seen.is_over else ""
         self._progress.update(plain(told) or f"{seen.view.state_name.lower()} · {step}".rstrip(" ·"))
 
 
@@ -94,11 +96,13 @@ def say_view(output: Output, seen: ShowView, entry: Entry | None, *, judged: boo
         name=view.name,
         state=view.state_name,
         message=view.message,
+        told=plain(seen.told),
         preview=seen.preview,
         stream=stream_facts(entry),
         cues=seen.lines,
     )
     facts = {"run": run_page(view.run_id), "state": view.state_name}
+    facts |= {"show": plain(seen.told)} if seen.told else {}
     facts |= {"watch": seen.preview} if seen.preview and not seen.is_over else {}
     facts |= _stream_rows(entry) if entry else {}
     output.table(plain(view.name), facts)

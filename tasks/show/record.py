@@ -19,6 +19,8 @@ from tasks.show.rundown import Rundown, SimpleCue
 MANIFEST_VERSION: Literal[1] = 1
 SHOWN_WORDS = 60
 
+_HOLDS = frozenset({"pause", "interrupt", "resume"})
+
 
 class AskedFor(BaseModel):
     """A command of a person, as it was carried out."""
@@ -133,6 +135,12 @@ class ShowRecord:
         asked = AskedFor(at=self._clock(), do=command.do, words=command.words, cue=cue, refused=refused)
         self.asked_for.append(asked)
         self.changes += 1
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody holds the show."""
+        holds = (asked.do for asked in reversed(self.asked_for) if asked.do in _HOLDS and not asked.refused)
+        return next(holds, "resume") != "resume"
 
     def note_unsaid(self, cues: Iterable[PlannedCue]) -> None:
         """Note what somebody wanted said and nobody heard, as the show was over first."""

@@ -28,6 +28,7 @@ ENDED_EVENT = "studio.show.ended"
 PAUSE_SECONDS = 2.0
 """An update costs the server a write and an event; people see no difference below this."""
 DRAWING_SECONDS = 10.0
+HELD = "held by a person"
 MOST_LINES = 200
 """A day's loop has thousands of cues; the record in the archive has them all."""
 
@@ -87,7 +88,8 @@ def describe(record: ShowRecord) -> str:
     title = record.plan.rundown.title or f"room {record.plan.rundown.room}"
     told = f"{len(record.lines)} cues so far" if record.ending is None else str(record.ending)
     failed = record.count(CueOutcome.FAILED)
-    return f"**{title}**: {told}{f', {failed} failed' if failed else ''}"
+    held = f", {HELD}" if record.ending is None and record.is_held else ""
+    return f"**{title}**: {told}{f', {failed} failed' if failed else ''}{held}"
 
 
 def _row(line: PerformedCue) -> dict[str, str]:

@@ -120,11 +120,12 @@ def test_callbacks_reach_the_show_and_prefect(studio: StudioApi, on_air: str) ->
 
 
 def test_commands_act(studio: StudioApi, on_air: str) -> None:
-    """Words that are not in the rundown are said; skip goes on, pause holds, stop ends and closes the stream."""
+    """Words that are not in the rundown are said; skip goes on, pause holds and says so, stop closes the stream."""
     code, answer = ask(studio, "say", "Breaking news")
     assert (code, answer["run_id"], answer["do"]) == (0, on_air, "say")
     wait_until(lambda: any(line["what"] == "Breaking news" for line in cues(studio, on_air)))
     assert ask(studio, "pause")[0] == 0
+    wait_until(lambda: "held by a person" in ask(studio, "status")[1]["told"])
     assert ask(studio, "skip", on_air[:8])[0] == 0
     wait_until(lambda: outcome(studio, on_air, "pause") == "skipped")
     spoken = SandboxControl(studio.studio.config.sandbox_address).truth()["zego"]["drives"]

@@ -17,7 +17,6 @@ from tasks.show.account import ZegoAccount
 from tasks.show.contract import PROVIDER
 from tasks.show.record import ShowManifest
 from tasks.show.rooms import NOT_ENDED
-from tasks.show.stream import render_key_of
 from tasks.staging import split_reference
 
 LARGEST_RECORD = 64 * 1024 * 1024
@@ -31,15 +30,15 @@ class Streams(NamedTuple):
     """Streams at the vendor."""
 
     of_shows: dict[UUID, Entry]
-    """By the run of their show; a show that was refused has none."""
+    """The last one of each show, by its run; a show that was refused has none."""
     left: list[Entry]
     """Not yet known to have ended, though their shows are not among those that are under way."""
 
 
-async def stream_of(run_id: UUID, run_count: int) -> Entry | None:
-    """The stream of one show; None where it has none."""
+async def stream_of(run_id: UUID) -> Entry | None:
+    """The last stream of one show; None where it has none."""
     async with open_existing_ledger() as ledger:
-        return await ledger.find(render_key_of(str(run_id), run_count)) if ledger else None
+        return (await ledger.find_last_reserved(PROVIDER, [str(run_id)])).get(str(run_id)) if ledger else None
 
 
 async def read_streams(runs: Sequence[FlowRun], under_way: Sequence[UUID]) -> Streams:
@@ -52,12 +51,11 @@ async def read_streams(runs: Sequence[FlowRun], under_way: Sequence[UUID]) -> St
     async with open_existing_ledger() as ledger:
         if ledger is None:
             return Streams({}, [])
-        keys = {render_key_of(str(run.id), max(1, run.run_count)): run.id for run in runs}
-        found = await ledger.find_many(list(keys))
+        found = await ledger.find_last_reserved(PROVIDER, [str(run.id) for run in runs])
         alive = await ledger.in_states(NOT_ENDED, provider=PROVIDER)
     attended = {str(run_id) for run_id in under_way}
     return Streams(
-        of_shows={keys[key]: entry for key, entry in found.items()},
+        of_shows={UUID(run_id): entry for run_id, entry in found.items()},
         left=[entry for entry in alive if entry.reserved_by not in attended],
     )
 

@@ -59,8 +59,6 @@ class ShowView:
     """A show as it was last seen."""
 
     view: RunView
-    run_count: int
-    """How often its run has been begun."""
     lines: list[Line]
     """Its cues as they happened, the one on air last."""
     told: str
@@ -148,7 +146,6 @@ async def look_at_show(client: PrefectClient, run_id: UUID) -> ShowView:
     lines = json.loads(cues.data) if cues and isinstance(cues.data, str) else []
     return ShowView(
         view=await look_at(client, run_id),
-        run_count=max(1, (await client.read_flow_run(run_id)).run_count),
         lines=lines,
         told=re.sub(r"[*]{2}", "", (cues.description or "") if cues else ""),
         # A link artifact is Markdown: [text](address).

@@ -60,7 +60,7 @@ async def _broadcast(output: Output, config: StudioConfig, *, short: bool) -> in
         seen = await watch_show(output, run_id, DEADLINE_SECONDS)
     finally:
         feeding.cancel()
-    entry = await stream_of(run_id, seen.run_count)
+    entry = await stream_of(run_id)
     code = say_view(output, seen, entry, judged=True)
     if code == 0 and entry is not None:
         record = await read_record(entry)

@@ -177,7 +177,7 @@ def _follow(output: Output, run_id: "UUID", deadline_seconds: float) -> int:
 
     async def follow() -> int:
         seen = await watch_show(output, run_id, deadline_seconds)
-        return say_view(output, seen, await stream_of(run_id, seen.run_count), judged=deadline_seconds > 0)
+        return say_view(output, seen, await stream_of(run_id), judged=deadline_seconds > 0)
 
     try:
         return asyncio.run(follow())

@@ -51,6 +51,15 @@ def select_latest(render_keys: Collection[str]) -> Select[Any]:
     return select(submissions).where(_rows.render_key.in_(render_keys), _is_latest())
 
 
+def select_reserved_by(provider: str, owners: Collection[str]) -> Select[Any]:
+    """What these flow runs or batches reserved at a provider, oldest first."""
+    return (
+        select(submissions)
+        .where(_rows.reserved_by.in_(owners), _rows.provider == provider)
+        .order_by(_rows.created_at, _rows.id)
+    )
+
+
 def select_matching(prefix: str, limit: int) -> Select[Any]:
     """The latest attempts of all renders whose key begins with some hex digits, by key.
 

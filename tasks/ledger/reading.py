@@ -46,6 +46,11 @@ class LedgerReader(LedgerPart):
         found = await self._chunks(finding.select_latest, render_keys)
         return {entry.render_key: entry for entry in found}
 
+    async def find_last_reserved(self, provider: str, owners: Collection[str]) -> dict[str, Entry]:
+        """Read the newest row that each flow run reserved at a provider, by run; runs without a row are left out."""
+        found = await self._chunks(lambda chunk: finding.select_reserved_by(provider, chunk), owners)
+        return {entry.reserved_by: entry for entry in found}
+
     async def find_order(self, provider: str, order_id: str) -> Entry | None:
         """The attempt that an order id names: the first 24 digits of the render key, a hyphen and the attempt."""
         query = finding.select_order(provider, order_id)

@@ -52,6 +52,16 @@ async def test_a_job_id_finds_its_submission(ledger: Ledger) -> None:
     assert await ledger.find_job("topview", row.job_id or "") is None
 
 
+async def test_a_run_finds_what_it_reserved_last(ledger: Ledger) -> None:
+    """The newest row of each run at the provider; a run that reserved nothing there has none."""
+    await ledger.reserve(an_intent("ab" * 32), owner="run-1")
+    newer, _ = await ledger.reserve(an_intent("cd" * 32), owner="run-1")
+    other, _ = await ledger.reserve(an_intent("ef" * 32), owner="run-2")
+
+    assert await ledger.find_last_reserved("local", ["run-1", "run-2", "run-3"]) == {"run-1": newer, "run-2": other}
+    assert await ledger.find_last_reserved("zego", ["run-1"]) == {}
+
+
 async def test_a_prefix_finds_the_latest_attempts(ledger: Ledger) -> None:
     """People type the first digits of a key; each render is there once, as its latest attempt."""
     await brought_to(ledger, State.FAILED, render_key="abcdef" + "0" * 58)

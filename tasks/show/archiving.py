@@ -1,7 +1,7 @@
 """A show's record on its way to the archive: first into a file below the studio's home, where it outlives any outage.
 
-What could not be uploaded when its show ended, or was uploaded before the end of its stream was certain, lies there
-until `close-streams` has brought it into the archive.
+What could not be uploaded when its show ended or was killed, or was uploaded before the end of its stream was certain,
+lies there until `close-streams` has brought it into the archive.
 """
 
 import asyncio
@@ -21,12 +21,16 @@ from tasks.overtaken import unless_overtaken
 from tasks.partial import partial_file
 from tasks.settings import get_settings
 from tasks.show.contract import PROVIDER
-from tasks.show.record import ShowManifest, booked
+from tasks.show.record import ShowManifest, ShowRecord, booked, manifest_of
 from tasks.show.rooms import NOT_ENDED
+from tasks.show.unanswered import stream_id_of
 from tasks.step import step
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
+
+KEEP_SECONDS = 2.0
+"""A killed show's record lacks no more than this."""
 
 log = logging.getLogger("studio.show")
 
@@ -50,6 +54,16 @@ async def keep_record(manifest: ShowManifest) -> None:
             await part.add(body)
     except (OSError, StudioError) as error:
         log.warning("record not kept on this machine run=%s error=%s", manifest.run_id, error)
+
+
+async def keep_as_it_happens(record: ShowRecord, entry: Entry) -> None:
+    """Keep the record of a show that is on air, for the case that its process is killed; never returns."""
+    kept = -1
+    while True:
+        if record.changes != kept:
+            kept = record.changes
+            await keep_record(manifest_of(record, entry, run_id=entry.reserved_by, stream_id=stream_id_of(entry)))
+        await asyncio.sleep(KEEP_SECONDS)
 
 
 async def archive_show(ledger: "Ledger", entry: Entry, manifest: ShowManifest) -> str:

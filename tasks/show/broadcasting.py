@@ -12,7 +12,7 @@ from tasks.ledger import Entry
 from tasks.ledger.opening import open_ledger
 from tasks.settings import get_settings
 from tasks.show.account import ZegoAccount
-from tasks.show.archiving import archive_show, keep_record
+from tasks.show.archiving import archive_show, keep_as_it_happens, keep_record
 from tasks.show.beating import Heartbeat
 from tasks.show.closing import close_stream
 from tasks.show.contract import OpenStream, ShowPlan
@@ -194,7 +194,8 @@ async def _perform(
     stage = Stage(account, stream, watch, plan.rundown, links)
     over = Ending(how=EndKind.HARD_END, reason="the stream has reached its time to live")
     clocks = {"time to live": end_after(plan.ttl - BEFORE_TTL, control, over), **_hard_end(plan, control)}
-    async with beside(control, **clocks), stage.sources:
+    keeping = {"record": keep_as_it_happens(record, stream.entry)}
+    async with beside(control, **clocks, **keeping), stage.sources:
         performance = Performance(stage, control, record)
         await performance.prepare()
         async with beside(control, preview=show_preview(account, stream)):

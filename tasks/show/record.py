@@ -12,13 +12,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, JsonValue
 from tasks.ledger import Entry
 from tasks.show.commands import ShowCommand
 from tasks.show.contract import CueOutcome, PerformedCue, PlannedCue, PlannedLoop, ShowPlan
-from tasks.show.control import Ending
+from tasks.show.control import Ending, EndKind
 from tasks.show.cues import Played
 from tasks.show.rundown import Rundown, SimpleCue
 
 MANIFEST_VERSION: Literal[1] = 1
 SHOWN_WORDS = 60
 
+_CUT_OFF = "the process of the show ended in the middle of it"
 _HOLDS = frozenset({"pause", "interrupt", "resume"})
 
 
@@ -110,24 +111,7 @@ class ShowRecord:
     def end(self, line: Line, outcome: CueOutcome, reason: str = "") -> None:
         """Note how a cue ended."""
         self.on_air.remove(line)
-        at = self._since_zero(line.began_at)
-        self.lines.append(
-            PerformedCue(
-                number=line.number,
-                name=line.planned.cue.name,
-                kind=line.planned.cue.kind,
-                what=what_of(line.planned.cue),
-                planned_seconds=round(line.planned.seconds, 3),
-                planned_at=round(at if line.planned_at is None else line.planned_at, 3),
-                began_at=line.began_at,
-                ended_at=self._clock(),
-                drift_seconds=None if line.planned_at is None else round(at - line.planned_at, 3),
-                drive_id=line.played.drive_id,
-                outcome=outcome,
-                confirmed=line.played.confirmed,
-                reason=reason,
-            )
-        )
+        self.lines.append(self._performed(line, outcome, reason))
         self.changes += 1
 
     def note_command(self, command: ShowCommand, refused: str = "", *, cue: str = "") -> None:
@@ -161,9 +145,34 @@ class ShowRecord:
         begun = {number.partition(",")[0] for number in numbers}
         return self.lines + [_not_reached(cue, at) for cue, at in each_once(self.plan) if cue.number not in begun]
 
+    def lines_so_far(self) -> list[PerformedCue]:
+        """The same in the middle of a show, as if it were cut off now."""
+        cut = [self._performed(line, CueOutcome.INTERRUPTED, _CUT_OFF) for line in self.on_air]
+        begun = len(self.lines)
+        lines = self.all_lines()
+        return lines[:begun] + cut + lines[begun:]
+
     def since_first_cue(self) -> float:
         """Seconds since the first cue began; 0 before."""
         return self._since_zero(self._clock())
+
+    def _performed(self, line: Line, outcome: CueOutcome, reason: str) -> PerformedCue:
+        at = self._since_zero(line.began_at)
+        return PerformedCue(
+            number=line.number,
+            name=line.planned.cue.name,
+            kind=line.planned.cue.kind,
+            what=what_of(line.planned.cue),
+            planned_seconds=round(line.planned.seconds, 3),
+            planned_at=round(at if line.planned_at is None else line.planned_at, 3),
+            began_at=line.began_at,
+            ended_at=self._clock(),
+            drift_seconds=None if line.planned_at is None else round(at - line.planned_at, 3),
+            drive_id=line.played.drive_id,
+            outcome=outcome,
+            confirmed=line.played.confirmed,
+            reason=reason,
+        )
 
     def _since_zero(self, moment: datetime) -> float:
         return 0.0 if self._zero is None else (moment - self._zero).total_seconds()
@@ -234,7 +243,7 @@ def what_of(cue: SimpleCue) -> str:
 
 
 def manifest_of(record: ShowRecord, entry: Entry, *, run_id: str, stream_id: str) -> ShowManifest:
-    """The manifest of a show whose stream has been closed.
+    """The manifest of a show whose stream has been closed; before that, what it is if its process ends now.
 
     Args:
         record: what happened.
@@ -259,8 +268,8 @@ def manifest_of(record: ShowRecord, entry: Entry, *, run_id: str, stream_id: str
         created_at=entry.submitted_at,
         streaming_at=record.streaming_at,
         first_byte_at=record.first_byte_at,
-        ending=record.ending,
-        cues=record.all_lines(),
+        ending=record.ending or Ending(how=EndKind.BROKEN, reason=_CUT_OFF),
+        cues=record.all_lines() if record.ending else record.lines_so_far(),
         asked_for=record.asked_for,
         **booked(entry),
     )

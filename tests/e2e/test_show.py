@@ -76,7 +76,11 @@ def spoken(room: str, cues: list[dict[str, Any]], **more: Any) -> dict[str, Any]
 
 def manifest_of(api: StudioApi, run: dict[str, Any]) -> ShowManifest:
     """The record of a show, at the address that its run ends with."""
-    address = run["state"]["message"].partition("Record: ")[2].split()[0]
+    return manifest_at(api, run["state"]["message"].partition("Record: ")[2].split()[0])
+
+
+def manifest_at(api: StudioApi, address: str) -> ShowManifest:
+    """The record at an address of the archive."""
     bucket, _, key = address.removeprefix("s3://").partition("/")
     return ShowManifest.model_validate_json(asyncio.run(api.store().get_bytes(bucket, key, limit=1_000_000)))
 
@@ -263,15 +267,21 @@ def test_cancel_in_the_ui_closes_the_stream(live: StudioApi) -> None:
 
 
 def test_killed_show_is_closed_by_others(live: StudioApi) -> None:
-    """A process that dies at once leaves a stream that the hook or the reaper stops; the show is not begun again."""
+    """A process that dies at once leaves a stream that others stop, and its record; the show is not begun again."""
     run_id = start(live, spoken("killed", [{"text": LONG}] * 8))
     until(lambda: is_speaking(live, "killed"), 120)
+    until(lambda: any("interrupted" in path.read_text() for path in (live.studio.home / "shows").glob("*.json")))
 
     for process in live.flow_processes(run_id):
         process.kill()
 
     until(lambda: stream_of(live, "killed")["how_ended"] == "stopped", 150)
-    assert len(rows(live, "killed")) == 1
+    until(lambda: rows(live, "killed")[0]["state"] == "archived", 150)
+    (row,) = rows(live, "killed")
+    found = manifest_at(live, row["location"])
+    assert str(found.ending) == "the show broke: the process of the show ended in the middle of it"
+    assert [cue.outcome.value for cue in found.cues] == ["interrupted", *["not reached"] * 7]
+    assert found.ended_at is not None
 
 
 def test_second_show_in_a_room_is_refused_with_the_reason(live: StudioApi) -> None:

@@ -129,7 +129,7 @@ class Show:
         )
 
 
-async def eventually(reached: Callable[[], object], seconds: float = 20) -> None:
+async def eventually(reached: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something is true."""
     end = time.monotonic() + seconds
     while not reached():

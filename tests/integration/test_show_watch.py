@@ -69,13 +69,13 @@ async def test_without_callbacks_audio_time_decides(told: Told) -> None:
     end = await watch.ended("d1", 0.4)
 
     assert (end.state, end.confirmed) == (DriveState.ENDED, False)
-    assert 0.4 < time.monotonic() - began < 3
+    assert 0.4 < time.monotonic() - began < LATE_NOTICE_SECONDS
 
 
 async def test_lost_callbacks_are_not_waited_for_forever(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     """A late one has its time, but after two that never came, audio time decides at once."""
     assert LATE_NOTICE_SECONDS > 5
-    monkeypatch.setattr("tasks.show.driving.LATE_NOTICE_SECONDS", 1.5)
+    monkeypatch.setattr("tasks.show.driving.LATE_NOTICE_SECONDS", 4.0)
     watch = DriveWatch(told.ledger, told.task_id, expects=True)
     took = []
     for drive in ("d1", "d2", "d3"):
@@ -83,8 +83,8 @@ async def test_lost_callbacks_are_not_waited_for_forever(told: Told, monkeypatch
         await watch.ended(drive, 0.1)
         took.append(time.monotonic() - began)
 
-    assert min(took[:2]) > 1.5
-    assert took[2] < 1.5
+    assert min(took[:2]) > 4
+    assert took[2] < 4
 
 
 async def test_disorder_and_repeats_change_nothing(told: Told) -> None:

@@ -40,7 +40,7 @@ class BadRundown:
     def rundown(self) -> dict[str, Any]:
         """The good rundown with the change in it."""
         rundown = deepcopy(GOOD) | self.change
-        return {name: value for name, value in rundown.items() if value is not MISSING}
+        return {name: _now(value) for name, value in rundown.items() if value is not MISSING}
 
 
 def _cue(name: str, cue: dict[str, Any], field: str, words: str) -> BadRundown:
@@ -48,8 +48,13 @@ def _cue(name: str, cue: dict[str, Any], field: str, words: str) -> BadRundown:
     return BadRundown(name, {"cues": [HELLO, cue]}, f"cues.2{field and '.'}{field}", words)
 
 
-def _hours(ahead: float) -> str:
-    return (datetime.now(UTC) + timedelta(hours=ahead)).isoformat()
+def _hours(ahead: float) -> timedelta:
+    """Becomes a moment when the rundown is asked for."""
+    return timedelta(hours=ahead)
+
+
+def _now(value: Any) -> Any:
+    return (datetime.now(UTC) + value).isoformat() if isinstance(value, timedelta) else value
 
 
 FORM = [

@@ -44,7 +44,7 @@ RUNDOWN: dict[str, Any] = {
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StudioApi]:
     """A studio with the sandbox, media staged."""
     folder: Path = tmp_path_factory.mktemp("live")
-    with studio_in(folder / "home", sandbox=True, sandbox_renderer="clip") as studio:
+    with studio_in(folder / "home", sandbox=True, sandbox_renderer="clip", on_schedule=True) as studio:
         api = StudioApi(studio)
         for name, seconds in (("jingle.wav", 1.5), ("report.m4a", 3.0)):
             body = write_sound(folder / name, seconds=seconds).read_bytes()

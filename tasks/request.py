@@ -1,7 +1,9 @@
 """Read a request from a form, an API call or a file, and refuse it in words a person can act on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -56,7 +58,7 @@ def read_form(model: type[Model], raw: object, wording: Wording | None = None) -
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        raise RequestRefused(_problems(error, wording or _RENDER)) from None
+        raise RequestRefused(_problems(error, model, wording or _RENDER)) from None
 
 
 _KINDS = {"avatar": "portrait, clip, stock, custom", "speech": "script, recording"}
@@ -79,12 +81,15 @@ _RENDER = Wording(
 )
 
 
-def _problems(error: ValidationError, wording: Wording) -> list[Problem]:
+def _problems(error: ValidationError, model: type[BaseModel], wording: Wording) -> list[Problem]:
     """Turn pydantic's findings into field, wrong and fix, in the words of the form."""
     problems = []
     for found in error.errors(include_url=False):
         field = wording.path(found["loc"]) or wording.whole
-        problems.append(_problem(field, found, wording))
+        if found["type"] == "extra_forbidden":
+            problems.append(Problem(field, "is not a field of this form.", _spelling(str(found["loc"][-1]), model)))
+        else:
+            problems.append(_problem(field, found, wording))
     return problems
 
 
@@ -100,8 +105,6 @@ def _problem(field: str, found: ErrorDetails, wording: Wording) -> Problem:
     elif kind == "string_pattern_mismatch":
         name = field.rstrip("0123456789").rstrip(".").rpartition(".")[2]
         problem = Problem(field, f"{_short(given)} does not have the right form.", wording.forms.get(name, ""))
-    elif kind == "extra_forbidden":
-        problem = Problem(field, "is not a field of this form.", "Remove it or mend its spelling.")
     elif kind.startswith("union_tag"):
         problem = _choice_problem(field, given, wording)
     elif kind == "literal_error":
@@ -112,6 +115,26 @@ def _problem(field: str, found: ErrorDetails, wording: Wording) -> Problem:
     elif kind in {"model_type", "model_attributes_type", "dict_type"}:
         problem = Problem(field, "must be a group of fields (a JSON object).", "Give its fields by name.")
     return problem
+
+
+def _spelling(name: str, model: type[BaseModel]) -> str:
+    """What to do about a field that is none, or is one of another group only."""
+    meant = get_close_matches(name.casefold(), _field_names(model) - {name}, n=1)
+    return f"Did you mean {meant[0]}?" if meant else "Remove it or mend its spelling."
+
+
+@cache
+def _field_names(model: type[BaseModel]) -> frozenset[str]:
+    """The names of all fields of a form and of its groups."""
+
+    def names(schema: object) -> Iterator[str]:
+        if isinstance(schema, dict):
+            yield from schema.get("properties", {})
+        parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+        for part in parts:
+            yield from names(part)
+
+    return frozenset(names(model.model_json_schema()))
 
 
 def _choice_problem(field: str, given: object, wording: Wording) -> Problem:

@@ -68,6 +68,7 @@ FORM = [
     BadRundown("room name too long", {"room": "r" * 129}, "room", "at most 128"),
     BadRundown("background by name", {"background": "green"}, "background", "#rrggbb"),
     BadRundown("unknown field", {"resolution": "720p"}, "resolution", "mend its spelling"),
+    BadRundown("misspelt field", {"timber": "tb-en-calm"}, "timber", "Did you mean timbre?"),
     BadRundown("odd sample rate", {"sample_rate": 44100}, "sample_rate", "16000 or 24000"),
     BadRundown("idle end too short", {"idle_seconds": 5}, "idle_seconds", "greater than or equal to 30"),
     BadRundown("unknown way to fail", {"on_failure": "retry"}, "on_failure", "'skip' or 'end'"),
@@ -93,6 +94,7 @@ FORM = [
     _cue("pipe without an end", {"pipe": "live"}, "seconds", "Fill it in"),
     _cue("empty loop", {"loop": []}, "loop", "at least 1 item"),
     _cue("loop of no times", {"loop": [HELLO], "times": 0}, "times", "greater than or equal to 1"),
+    _cue("misspelt field of a cue", {"text": "Hi", "pich": 5}, "pich", "Did you mean pitch?"),
     _cue("loop in a loop", {"loop": [{"loop": [HELLO]}]}, "loop.1.kind", "Give the cue one of"),
     _cue("wrong cue in a loop", {"loop": [HELLO, {"text": "Hi", "pitch": 900}]}, "loop.2.pitch", "500"),
 ]

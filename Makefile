@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROVIDER ?= local
 SANDBOX ?=
-AT_ONCE ?= 2
+AT_ONCE ?= 1
 SHORT ?=
 # What the tests use is theirs alone: no setting of a person's shell leaks in.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1

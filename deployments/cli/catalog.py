@@ -149,10 +149,13 @@ async def _read_of_studio(
 ) -> dict[Catalog, tuple[list[Row], bool]]:
     # Prefect reads the environment when it is imported.
     if provider is CatalogProvider.ZEGO:
+        from tasks.ledger.opening import open_ledger  # noqa: PLC0415 - see above
         from tasks.show.account import load_zego  # noqa: PLC0415 - see above
 
         client = (await load_zego()).client
-        return {what: await read_zego_catalog(client, what, filters, limit) for what in catalogs}
+        # Opened first, as a call waits only a moment for its turn.
+        async with open_ledger():
+            return {what: await read_zego_catalog(client, what, filters, limit) for what in catalogs}
     from tasks.blocks import TopViewCredentials, load_block  # noqa: PLC0415 - see above
     from tasks.settings import get_settings  # noqa: PLC0415 - after the environment
 

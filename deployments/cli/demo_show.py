@@ -49,11 +49,15 @@ async def _broadcast(output: Output, config: StudioConfig, *, short: bool) -> in
     from deployments.show_files import RundownFile  # noqa: PLC0415 - see above
     from deployments.show_words import say_record, say_view  # noqa: PLC0415 - see above
     from deployments.shows import start_show  # noqa: PLC0415 - see above
+    from tasks.ledger.opening import open_ledger  # noqa: PLC0415 - see above
     from tasks.show.account import load_zego  # noqa: PLC0415 - see above
 
     account = await load_zego()
     with tempfile.TemporaryDirectory() as folder:
-        file = RundownFile(await write_rundown(account.client, Path(folder), is_short=short))
+        # Opened first, as a call waits only a moment for its turn.
+        async with open_ledger():
+            rundown = await write_rundown(account.client, Path(folder), is_short=short)
+        file = RundownFile(rundown)
         run_id = await start_show(file)
     feeding = asyncio.create_task(feed_pipe())
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tasks.addresses import why_unfetchable
 from tasks.blocks import load_store
 from tasks.errors import Problem, RequestRefused, StudioError
+from tasks.ledger.opening import open_ledger
 from tasks.settings import get_settings
 from tasks.show.account import ZegoAccount
 from tasks.show.casting import cast_problems
@@ -44,12 +45,15 @@ async def plan_show(rundown: Rundown, folder: Path, account: ZegoAccount) -> Sho
     Raises:
         RequestRefused: naming everything that is wrong, and the way out.
         ProviderError: the catalogue cannot be asked.
+        StudioUnavailable: the ledger, which shares out the vendor's rate, does not answer.
         StorageError: the object store does not answer or denies access.
     """
     now = datetime.now(UTC)
     cues = list(places(rundown))
     problems = time_problems(rundown, now) + idle_problems(rundown, cues)
-    problems += await cast_problems(account.client, rundown, cues)
+    # Opened first, as a call waits only a moment for its turn.
+    async with open_ledger():
+        problems += await cast_problems(account.client, rundown, cues)
     problems += await _link_problems(cues, vendor_is_inside=bool(account.client.own_network))
     problems += await asyncio.to_thread(_source_problems, cues)
     recordings, refused = await bring_recordings(cues, folder)

@@ -2,8 +2,9 @@
 
 Records of shows that could not be archived when these ended are archived here as well.
 
-Runs every minute beside live shows, which it leaves alone. Closing is safe however often it is done, and by however
-many: by the show itself, the hooks of its run, this flow and `reconcile`.
+Runs every minute beside live shows, which it leaves alone, and pauses itself when there have been none for an hour; the
+next show wakes it. Closing is safe however often it is done, and by however many: by the show itself, the hooks of its
+run, this flow and `reconcile`.
 
 Needs the ledger, and the ZEGO credentials block named by ``STUDIO_ZEGO_BLOCK`` (``zego`` unless set); without that
 block, and without streams, there is nothing to do.
@@ -22,6 +23,7 @@ from tasks.pass_report import last_state
 from tasks.runlog import show_plain_log
 from tasks.show.archiving import archive_left_records
 from tasks.show.reaping import QUIET_SECONDS, reap_streams, report_streams
+from tasks.show.waking import rest_if_idle
 
 BUDGET_SECONDS = 45.0
 """Nothing new is begun after that: the next pass is near."""
@@ -43,6 +45,8 @@ async def close_streams(quiet_seconds: Quiet = QUIET_SECONDS) -> State[Any]:
     try:
         notes = await reap_streams(until, quiet_seconds)
         notes += await archive_left_records(until)
+        if not notes:
+            await rest_if_idle()
         return last_state(await report_streams(notes))
     except StudioError as error:
         return failed_state(error)

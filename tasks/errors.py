@@ -141,6 +141,10 @@ class StillRunning(ProviderError):
     """The wait ended before the render did. The job goes on; running the same request again resumes it."""
 
 
+class RoomTaken(StudioError):
+    """Another show has the room, or has left a stream in it; nothing was created."""
+
+
 class DownloadBroken(StudioError):
     """A result arrived damaged, short or not as announced; it was not archived."""
 

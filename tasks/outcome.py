@@ -7,7 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from tasks.errors import AmbiguousSubmit, ProviderBusy, RequestRefused, StillRunning, StudioError
+from tasks.errors import AmbiguousSubmit, ProviderBusy, RequestRefused, RoomTaken, StillRunning, StudioError
 from tasks.finished import FinishedVideo
 from tasks.ledger import BudgetExceeded
 
@@ -18,6 +18,7 @@ STATE_NAMES: dict[type[StudioError], str] = {
     AmbiguousSubmit: "Needs a person",
     ProviderBusy: "Not accepted now",
     BudgetExceeded: "Over budget",
+    RoomTaken: "Room taken",
 }
 
 log = logging.getLogger("studio.run")

@@ -109,6 +109,11 @@ def select_in_states(
     )
 
 
+def select_changed(provider: str, since: datetime) -> Select[Any]:
+    """Any row of a provider that has changed since a moment."""
+    return select(submissions).where(_rows.provider == provider, _rows.updated_at >= since).limit(1)
+
+
 def select_stale(state: State, before: datetime, without: Collection[str], limit: int) -> Select[Any]:
     """Rows that have been in a state since before a moment, oldest first."""
     return (

@@ -91,6 +91,10 @@ class LedgerReader(LedgerPart):
         """Rows that have been in a state for longer than a while, oldest first."""
         return await self._entries(finding.select_stale(state, self._clock() - older_than, without, limit))
 
+    async def has_changed(self, provider: str, *, within: timedelta) -> bool:
+        """Whether any row of a provider has changed lately."""
+        return bool(await self._entries(finding.select_changed(provider, self._clock() - within)))
+
     async def due(self, provider: str, *, limit: int = 1000) -> list[Entry]:
         """Accepted renders whose next poll has come, most overdue first."""
         return await self._entries(finding.select_due(provider, self._clock(), limit))

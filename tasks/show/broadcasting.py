@@ -29,6 +29,7 @@ from tasks.show.standing import stay_running
 from tasks.show.stream import open_stream, render_key_of, wait_streaming
 from tasks.show.unanswered import stream_id_of
 from tasks.show.upkeep import end_after, end_at, end_when, see_its_end, stay_alive, until
+from tasks.show.waking import keep_awake, wake_reaper
 
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
@@ -104,13 +105,15 @@ async def _on_air_if_wanted(
 
     async def opening() -> tuple[OpenStream, dict[str, str]]:
         links = await link_audio(record.plan)
+        await wake_reaper()
         return await open_stream(account, ledger, record.plan, run_id=run_id, run_count=run_count), links
 
-    async with beside(control, **_hard_end(record.plan, control)):
-        opened = await unless_ended(control, opening())
-    if opened is not None:
-        stream, links = opened
-        return await on_air(ledger, account, stream, record=record, control=control, links=links)
+    async with beside(control, reaper=keep_awake()):
+        async with beside(control, **_hard_end(record.plan, control)):
+            opened = await unless_ended(control, opening())
+        if opened is not None:
+            stream, links = opened
+            return await on_air(ledger, account, stream, record=record, control=control, links=links)
     record.ending = control.ending
     entry = await ledger.find(render_key_of(run_id, run_count))
     # Its Create was under way: it has been stopped, or is left to the reaper; both may cost something.

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tasks.errors import StudioError
+from tasks.errors import RoomTaken
 from tasks.ledger import Entry, State
 from tasks.show.contract import PROVIDER
 
@@ -14,10 +14,6 @@ STALE_AFTER = timedelta(seconds=60)
 """A show renews its claim every few seconds; one that has not for so long is dead."""
 NOT_ENDED = frozenset({State.RESERVED, State.SUBMITTING, State.AMBIGUOUS, State.SUBMITTED})
 """States of a row whose stream is alive, or may be yet."""
-
-
-class RoomTaken(StudioError):
-    """Another show has the room, or has left a stream in it; nothing was created."""
 
 
 def claim_of(account: str, room: str) -> str:

@@ -27,6 +27,7 @@ from tasks.errors import (
     ProviderRejected,
     ProviderUnavailable,
     RenderFailed,
+    RoomTaken,
     StillRunning,
     StudioError,
     StudioUnavailable,
@@ -46,7 +47,7 @@ from tasks.show.beating import BEAT_PATIENCE, Heartbeat
 from tasks.show.closing import close_stream, close_streams_of, hook_close, stop_surely
 from tasks.show.contract import PROVIDER, STREAM_SECONDS, OpenStream, ShowPlan
 from tasks.show.reaping import reap_streams
-from tasks.show.rooms import RoomTaken, claim_of
+from tasks.show.rooms import claim_of
 from tasks.show.rundown import Rundown
 from tasks.show.stream import open_stream, render_key_of, wait_streaming
 from tasks.show.turns import PER_SECOND, ActionTurns

@@ -1,8 +1,8 @@
 """The receiver as an ASGI application. Contract: topview.md, section 6; zego.md, section 6.
 
-Whoever knows no genuine address or signature learns nothing: a wrong token, a wrong signature, an order that does not
-exist and a path that was never there get the same answer. Strangers and genuine notices have separate limits, so that a
-flood of guesses keeps no notice out.
+Whoever knows no genuine address or signature learns nothing from an answer: a wrong token, a wrong signature, a body
+that is no callback, an order that does not exist and a path that was never there get the same one. Strangers and
+genuine notices have separate limits, so that a flood of guesses keeps no notice out.
 """
 
 import json
@@ -35,7 +35,7 @@ from tasks.settings import get_settings
 TOPVIEW = "topview"
 AWAY_SECONDS = 30
 NOTE_SECONDS = 60
-"""At least so long between two lines about wrong signatures, which anybody can send."""
+"""At least so long between two equal lines about callbacks that are not taken, which anybody can send."""
 _NO_ORDER = f"{'0' * 24}-1"
 
 log = logging.getLogger("studio.webhooks")
@@ -76,7 +76,7 @@ class Receiver:
         # Twenty shows are told of by the same few addresses of the vendor.
         self._callbacks = bounds.new_total_limit()
         self._signatures = UsedSignatures()
-        self._noted = -math.inf
+        self._noted: dict[str, float] = {}
 
     async def topview(self, request: Request) -> Response:
         """Take a notice of TopView."""
@@ -103,26 +103,37 @@ class Receiver:
 
     async def zego(self, request: Request) -> Response:
         """Take a callback of ZEGO, whose body has to be read to know whether it is one."""
-        secret = get_settings().zego_callback_secret.get_secret_value()
-        if not secret:
+        callback = await self._genuine_callback(request)
+        if callback is None:
             return await self.elsewhere(request)
+        if wait := self._callbacks.take(_address(request)):
+            return _too_many(wait)
         try:
-            callback = read_callback(read_fields(await read_body(request, seconds=self._bounds.body_seconds)))
-            if not callback.is_genuine(secret):
-                self._note_wrong_signature()
+            # Before it is judged: also one that changes nothing has used up its signature.
+            if not self._signatures.is_good_for(callback):
+                self._note("callback with the signature of another, did somebody overhear it?")
                 return await self.elsewhere(request)
-            if wait := self._callbacks.take(_address(request)):
-                return _too_many(wait)
             event = callback.event(datetime.now(UTC))
         except NoticeRefused as refused:
-            wait = self._others.take(_address(request))
-            return _too_many(wait) if wait else _answer(refused.status, refused.reason)
-        return await self._keep(callback, event, request) if event else _answer(200, "Success")
+            return _answer(refused.status, refused.reason)
+        return await self._keep(event) if event else _answer(200, "Success")
 
-    async def _keep(self, callback: Callback, event: StreamEvent, request: Request) -> Response:
-        if not self._signatures.is_good_for(callback, event):
-            log.warning("callback with the signature of another task_id=%s", event.task_id)
-            return await self.elsewhere(request)
+    async def _genuine_callback(self, request: Request) -> Callback | None:
+        """The callback that was posted; None where it is none, or nobody who knows the secret has signed it."""
+        secret = get_settings().zego_callback_secret.get_secret_value()
+        if not secret:
+            return None
+        try:
+            callback = read_callback(read_fields(await read_body(request, seconds=self._bounds.body_seconds)))
+        except NoticeRefused as refused:
+            self._note("callback that cannot be read why=%s", refused.reason)
+            return None
+        if callback.is_genuine(secret):
+            return callback
+        self._note("callback with a wrong signature, is STUDIO_ZEGO_CALLBACK_SECRET the project's CallbackSecret?")
+        return None
+
+    async def _keep(self, event: StreamEvent) -> Response:
         try:
             is_new = await keep_event(await self._ledger.get(), event)
         except StudioUnavailable as error:
@@ -130,11 +141,12 @@ class Receiver:
             return _answer(503, "try again later", headers={"Retry-After": str(AWAY_SECONDS)})
         return _answer(200, "Success", background=BackgroundTask(tell_prefect_of_stream, event) if is_new else None)
 
-    def _note_wrong_signature(self) -> None:
-        """Tell the operator, who may have set the wrong secret."""
-        if time.monotonic() - self._noted > NOTE_SECONDS:
-            self._noted = time.monotonic()
-            log.warning("callback with a wrong signature, is STUDIO_ZEGO_CALLBACK_SECRET the project's CallbackSecret?")
+    def _note(self, line: str, *values: str) -> None:
+        """Tell the operator, who alone can put it right, why a callback is not taken."""
+        now = time.monotonic()
+        if now - self._noted.get(line, -math.inf) > NOTE_SECONDS:
+            self._noted[line] = now
+            log.warning(line, *values)
 
     async def health(self, request: Request) -> Response:
         """Say whether notices can be taken: the ledger answers."""

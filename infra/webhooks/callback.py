@@ -6,6 +6,8 @@ stream began and ended, by which its seconds are booked, but only within what th
 ``FailReason`` is left to the status call, whose answer is cleaned of the account's secrets, which are not known here.
 """
 
+import hashlib
+import json
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ DRIVE_STATUSES = frozenset({1, 2, 3, 4, 5})
 """Section 5.5."""
 MOST_SIGNATURES = 4096
 
+_TELLING = ("EventType", "TaskId", "EventTime", "Detail")
 _KINDS: dict[int, Literal["task", "drive"]] = {3: "task", 4: "drive"}
 _LAST_MILLISECOND = 253_402_300_799_999
 """Of the year 9999, which is all that dates can hold."""
@@ -72,6 +75,19 @@ class Callback:
         """Whether somebody who knows the CallbackSecret signed it, compared in constant time."""
         return is_callback_genuine(secret, self.signed.timestamp, self.signed.nonce, self.signed.signature)
 
+    def digest(self) -> bytes:
+        """SHA-256 of what it tells, as it was sent but for the order of the fields.
+
+        Raises:
+            NoticeRefused: 400; it is nested too deeply.
+        """
+        try:
+            text = json.dumps([self.fields.get(name) for name in _TELLING], sort_keys=True)
+        except RecursionError:
+            # The stack just sufficed for reading it.
+            raise NoticeRefused(400, "the body is nested too deeply") from None
+        return hashlib.sha256(text.encode()).digest()
+
     def event(self, received_at: datetime) -> StreamEvent | None:
         """What it tells; None where that is of a kind or status that the page does not list, or too far away in time.
 
@@ -104,20 +120,24 @@ class Callback:
 
 
 class UsedSignatures:
-    """Remembers for which event a signature was used, so that it is good for no other; the newest few thousand.
+    """Remembers what was told with a signature, so that it is good for nothing else; the newest few thousand.
 
-    The vendor's own repetition of a callback tells the same event and passes.
+    The vendor's own repetition of a callback tells the same and passes. Timestamp and Nonce do not name a signature:
+    they are joined without a separator, so that the same text cut elsewhere, or swapped, gives the same one.
     """
 
     def __init__(self) -> None:
-        self._used: OrderedDict[tuple[str, str], tuple[object, ...]] = OrderedDict()
+        self._used: OrderedDict[str, bytes] = OrderedDict()
 
-    def is_good_for(self, callback: Callback, event: StreamEvent) -> bool:
-        """Whether this callback's signature has told no other event; from now on it may not."""
-        name = (callback.signed.timestamp, callback.signed.nonce)
-        told = (event.task_id, event.kind, event.drive_id, event.status, event.happened_at)
-        used = self._used.setdefault(name, told)
-        self._used.move_to_end(name)
+    def is_good_for(self, callback: Callback) -> bool:
+        """Whether the signature of this genuine callback has told nothing else; from now on it may not.
+
+        Raises:
+            NoticeRefused: as for ``Callback.digest``.
+        """
+        signature, told = callback.signed.signature, callback.digest()
+        used = self._used.setdefault(signature, told)
+        self._used.move_to_end(signature)
         if len(self._used) > MOST_SIGNATURES:
             self._used.popitem(last=False)
         return used == told

@@ -35,6 +35,9 @@ class Knobs(BaseModel):
     stream_start_seconds: float = Field(0.5, ge=0, description="Time from a stream task's creation to its streaming.")
     stream_stop_seconds: float = Field(0.2, ge=0, description="Time that a stream takes to stop.")
     stream_memory_seconds: float = Field(600, ge=0, description="How long an ended stream task can be asked for.")
+    zego_end_is_a_status: bool = Field(
+        default=True, description="Whether a stopped stream task that is asked for is told by status 5; else 400000007."
+    )
     zego_streams: int = Field(20, ge=0, description="Stream tasks that may be alive at the same time.")
     zego_calls_per_second: float = Field(10, ge=0, description="Calls of each action that ZEGO allows in a second.")
     zego_clock_skew_seconds: float = Field(0, description="How far ZEGO's clock is ahead of this machine's.")

@@ -186,6 +186,25 @@ def test_what_comes_through_the_socket_is_said(zego: Zego):
     assert zego.wait_drive(behind, ENDED)["began"] >= said["ended"]
 
 
+def test_a_second_socket_of_a_stream_is_refused_and_counted(zego: Zego, sandbox: SandboxServer):
+    """Its drive fails and the report tells; so it is with the socket of a drive that was cut but not closed."""
+    task = zego.streaming()
+    cut = zego.data("DriveByWsStream", {"TaskId": task})
+    with socket_to(cut["WssAddress"]) as socket:
+        socket.send(told("Start", cut))
+        crowding = zego.data("DriveByWsStream", {"TaskId": task})
+        with socket_to(crowding["WssAddress"]) as second, pytest.raises(ConnectionClosed, match="4423"):
+            second.recv(10)
+    assert "another socket" in zego.wait_drive(crowding["DriveId"], 3)["reason"]
+    assert sandbox.truth()["zego"]["second_sockets"] == 1
+    after = zego.data("DriveByWsStream", {"TaskId": task})
+    with socket_to(after["WssAddress"]) as socket:
+        socket.send(told("Start", after))
+        socket.send(told("Stop", after))
+        zego.wait_drive(after["DriveId"], ENDED)
+    assert sandbox.truth()["zego"]["second_sockets"] == 1
+
+
 def test_an_interruption_reaches_the_socket_drive(zego: Zego):
     """What was still to be said is dropped, and the truth keeps what had come."""
     task = zego.streaming()
@@ -252,9 +271,13 @@ def test_a_kill_loses_no_stream(sandbox: SandboxServer, tmp_path: Path):
 def test_a_lifetime_goes_on_while_the_server_is_down(sandbox: SandboxServer):
     """A stream whose lifetime has ended meanwhile is over soon after the restart: it counts from the creation."""
     zego = Zego(sandbox)
-    sandbox.settings(stream_start_seconds=0)
+    sandbox.settings(stream_start_seconds=0, stream_stop_seconds=0, zego_lifetime_part=0.6)
     task = zego.streaming(TTL=10)
-    sandbox.settings(zego_lifetime_part=0.01)
+    (born,) = (stream["at"] for stream in sandbox.streams())
     sandbox.kill()
+    time.sleep(max(0.0, born + 6 - time.time()))
     sandbox.restart()
-    assert zego.wait_status(task, STOPPED)["how_ended"] == "ttl"
+    back = time.time()
+    stream = zego.wait_status(task, STOPPED)
+    assert stream["how_ended"] == "ttl"
+    assert stream["ended"] < back + 3

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,11 +27,14 @@ from tasks.providers.zego.envelope import (
     StreamIdTaken,
 )
 from tasks.providers.zego.models import StreamStatus, StreamTask
+from tasks.providers.zego.speaking import speak
 from tests.media_files import write_sound
 from tests.servers.sandbox import SandboxServer, clean_sandbox, one_sandbox  # noqa: F401 - fixtures
 from tests.servers.web import file_server, serving
 
 WAIT_SECONDS = 30
+SPEAKING, ENDED = 2, 4
+"""Statuses of a drive, section 5.5."""
 T = TypeVar("T")
 
 
@@ -139,6 +143,28 @@ async def test_an_end_is_told_in_one_of_three_ways(sandbox: SandboxServer, clien
 
     assert (stopped_twice.value.code, unknown.value.code) == ("400000007", "400000005")
     assert await client.live_streams() == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"), [({"zego_end_is_a_status": False}, "400000007"), ({"stream_memory_seconds": 0}, "400000005")]
+)
+async def test_an_end_without_a_status_is_an_end(
+    sandbox: SandboxServer, client: ZegoClient, settings: dict[str, Any], code: str
+) -> None:
+    """A vendor that answers the question about an ended stream with a code has told its end, whichever code it is."""
+    sandbox.settings(**settings)
+    task_id = await streaming(client)
+    await client.stop(task_id)
+
+    async def look() -> StreamGone | None:
+        try:
+            await client.stream_status(task_id)
+        except StreamGone as gone:
+            return gone
+        return None
+
+    gone = await until(look)
+    assert (gone.code, gone.job_id) == (code, task_id)
 
 
 async def test_a_stream_that_could_not_start_says_why(sandbox: SandboxServer, client: ZegoClient) -> None:
@@ -358,6 +384,38 @@ async def test_a_voice_that_cannot_be_used_is_told_by_its_code(client: ZegoClien
 
     assert codes == [TIMBRE_UNKNOWN, "400000009"]
     assert (await client.stream_status(task_id)).status == StreamStatus.STREAMING
+
+
+# Speaking
+
+
+async def test_a_stream_never_has_two_sockets(sandbox: SandboxServer, client: ZegoClient) -> None:
+    """Said to its end, skipped or cancelled: a drive's socket is closed before the next one is opened (section 5.4)."""
+    task_id = await streaming(client)
+
+    async def sound(frames: int) -> AsyncIterator[bytes]:
+        for _ in range(frames):
+            yield bytes(3200)
+
+    async def became(drive_id: str, status: int) -> bool:
+        return any((found["drive_id"], found["status"]) == (drive_id, status) for found in sandbox.drives())
+
+    for how in ("whole", "stopped", "cancelled", "whole"):
+        drive = await client.drive_ws(task_id)
+        stop = asyncio.Event()
+        frames = sound(2 if how == "whole" else 1000)
+        talk = asyncio.create_task(speak(drive, frames, sample_rate=16_000, unverified=True, stop=stop))
+        if how != "whole":
+            await until(partial(became, drive.drive_id, SPEAKING))
+            await client.interrupt(task_id)
+        if how == "stopped":
+            stop.set()
+        if how == "cancelled":
+            talk.cancel()
+        await asyncio.gather(talk, return_exceptions=True)
+
+    await until(partial(became, drive.drive_id, ENDED))
+    assert sandbox.truth()["zego"]["second_sockets"] == 0
 
 
 # Secrets

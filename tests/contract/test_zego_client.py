@@ -211,6 +211,8 @@ OUTSIDE: list[tuple[Calls, str]] = [
     (lambda client: client.drive_text("t", "x", timbre="v", volume=0), "TTSConfig.Volume"),
     (lambda client: client.drive_audio("t", "file:///etc/passwd"), "AudioUrl"),
     (lambda client: client.drive_audio("t", "https://media.example/ü.mp3"), "AudioUrl"),
+    (lambda client: client.drive_rtc("t", "r" * 129, "s"), "RTCConfig.RoomId"),
+    (lambda client: client.drive_rtc("t", "r", "é" * 65), "RTCConfig.StreamId"),
     (lambda client: client.act("t", ""), "Action"),
     (lambda client: client.stop(""), "TaskId"),
 ]

@@ -68,14 +68,17 @@ async def test_audio_is_said_at_its_pace(house: DriveHouse, rate: int) -> None:
 
 
 async def test_what_was_heard_is_what_was_sent(house: DriveHouse) -> None:
-    """Cut into frames and put together again, the sound is the same."""
+    """Cut into frames and put together again, the sound is the same; a stall of the machine only puts silence in."""
     drive, heard = house.new_drive()
 
     await speak(drive, tone(1.5), sample_rate=16_000, unverified=True)
 
     await house.facts(heard)
     _, pcm = heard.playout.heard_after(0)
-    assert pcm.lstrip(b"\0").startswith(b"".join([piece async for piece in tone(1.5)]).lstrip(b"\0")[:40_000])
+    found, told = _sounding(pcm), _sounding(b"".join([piece async for piece in tone(1.5)]))
+    # A few at the end may be lost in rounding.
+    assert len(found) > 20_000
+    assert np.array_equal(found, told[: len(found)])
 
 
 async def test_stop_event_ends_it_promptly(house: DriveHouse) -> None:
@@ -86,7 +89,7 @@ async def test_stop_event_ends_it_promptly(house: DriveHouse) -> None:
     await _until(lambda: heard.outcome == "speaking")
 
     stop.set()
-    sent = await asyncio.wait_for(speaking, 2)
+    sent = await asyncio.wait_for(speaking, 10)
 
     facts = await house.facts(heard)
     assert sent.interrupted
@@ -109,7 +112,7 @@ async def test_stop_while_the_source_is_silent(house: DriveHouse, studio_home: o
         await _until(lambda: heard.outcome == "speaking")
 
         stop.set()
-        sent = await asyncio.wait_for(speaking, 2)
+        sent = await asyncio.wait_for(speaking, 10)
 
         assert sent.interrupted
         assert sent.bytes == 6400
@@ -126,7 +129,7 @@ async def test_cancelled_show_says_stop(house: DriveHouse) -> None:
 
     speaking.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(speaking, 2)
+        await asyncio.wait_for(speaking, 10)
 
     assert not (await house.facts(heard))["unfinished"]
 
@@ -223,7 +226,7 @@ async def test_unsafe_addresses_are_refused(address: str, told: str) -> None:
 
 
 async def test_used_token_is_an_error_without_the_token(house: DriveHouse) -> None:
-    """A drive's address works once; the vendor's refusal arrives as an error that can be shown."""
+    """An address that the vendor takes no second time, as the sandbox does, ends in an error that can be shown."""
     drive, heard = house.new_drive()
     await speak(drive, tone(0.2), sample_rate=16_000, unverified=True)
 
@@ -312,18 +315,27 @@ async def test_token_is_never_logged(house: DriveHouse, caplog: pytest.LogCaptur
     assert heard.token not in caplog.text
 
 
-async def test_reason_of_a_close_does_not_quote_the_token() -> None:
-    """A server that quotes the address in its farewell does not bring it into an error."""
+@pytest.mark.parametrize(
+    ("reason", "told"),
+    [
+        (f"bad address /ws?Token={TOKEN}", "for a reason that quotes the address"),
+        (f"unknown token {TOKEN}", "for a reason that quotes the address"),
+        (f"unknown token {TOKEN[:9]}…", "for a reason that quotes the address"),
+        ("unknown token", "unknown token"),
+    ],
+)
+async def test_reason_of_a_close_does_not_quote_the_token(reason: str, told: str) -> None:
+    """A server that quotes any part of the address in its farewell does not bring it into an error."""
 
     async def quoting(connection: ServerConnection) -> None:
         await connection.recv()
-        await connection.close(4400, f"bad address /ws?Token={TOKEN}")
+        await connection.close(4400, reason)
 
     async with plain_server(quoting) as drive:
-        with pytest.raises(ProviderUnavailable, match=r"4400, bad address /ws\?\(hidden\)") as error:
+        with pytest.raises(ProviderUnavailable, match=f"4400, {told}") as error:
             await speak(drive, endless(), sample_rate=16_000, unverified=False)
 
-    assert TOKEN not in str(error.value)
+    assert TOKEN[:9] not in str(error.value)
 
 
 @asynccontextmanager
@@ -335,6 +347,12 @@ async def plain_server(
     async with serve(converse, **place, close_timeout=0.5) as server:
         port = server.sockets[0].getsockname()[1]
         yield WsDrive(drive_id="d", address=SecretStr(f"ws://127.0.0.1:{port}/ws?Token={TOKEN}"))
+
+
+def _sounding(pcm: bytes) -> np.ndarray:
+    """The samples that are not silent."""
+    samples = np.frombuffer(pcm, "<i2")
+    return samples[samples != 0]
 
 
 async def _until(holds: Callable[[], bool]) -> None:

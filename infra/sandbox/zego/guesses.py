@@ -4,7 +4,11 @@ Everything else in this package follows a documented rule; what concerns sound a
 ``media_guesses.py``; how long a text takes to say, in ``infra/sandbox/speech.py``. When the live vendor shows something
 else, change it here. Guessed as well, but woven in: a socket drive silences the others when it is asked for, not when
 its socket opens; an RTC drive speaks until it is cut; a file is fetched when its turn comes; an unknown AppId counts as
-a wrong signature; gestures do not count as drives for the idle time.
+a wrong signature; gestures do not count as drives for the idle time; common parameters that are missing or malformed
+give 400000001; a call counts against the rate before its signature is checked; each try of a callback is signed anew;
+"number" is a whole number (rates, volume, times); a text has at least one character; after the end of a stream the
+status API says 5, though section 4.3 lacks it there, and after 600 s 400000005: the settings ``zego_end_is_a_status``
+and ``stream_memory_seconds`` change both.
 """
 
 from typing import Literal

@@ -55,7 +55,6 @@ class _Named(_Message):
 
 class _Stop(_Message):
     action: Literal["Stop"] = Field(alias="Action")
-    sequence_id: str = Field("", alias="SequenceID")
     payload: _Named = Field(alias="Payload")
 
 

@@ -114,10 +114,15 @@ class AudioOrder(TaskOrder):
     voice_channel: VoiceChannel = 0
 
 
-class RtcOrder(TaskOrder):
-    """DriveByRTCStream (5.3)."""
+class _Source(_Order):
+    room_id: RoomId
+    stream_id: RoomId
 
-    rtc: _RtcConfig = Field(alias="RTCConfig")
+
+class RtcOrder(TaskOrder):
+    """DriveByRTCStream (5.3). Of the ids of a source only the length is told, in section 8."""
+
+    rtc: _Source = Field(alias="RTCConfig")
 
 
 class ActionOrder(TaskOrder):

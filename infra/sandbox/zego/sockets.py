@@ -11,12 +11,14 @@ from websockets.http11 import Request, Response
 
 from infra.sandbox.zego.background import Background
 from infra.sandbox.zego.certificate import server_context
-from infra.sandbox.zego.media_guesses import LARGEST_MESSAGE, UNKNOWN_TOKEN, WRONG_MESSAGE
+from infra.sandbox.zego.media_guesses import LARGEST_MESSAGE, SECOND_SOCKET, UNKNOWN_TOKEN, WRONG_MESSAGE
 from infra.sandbox.zego.messages import WrongMessage
 from infra.sandbox.zego.playout import Playout
 from infra.sandbox.zego.talk import SocketDrive, Talk
 
 PATH = "/ws"
+IN_PARALLEL = "another socket of the stream was open"
+"""Why a drive failed whose socket came too soon."""
 _LONGEST_REASON = 120
 
 log = logging.getLogger("studio.sandbox")
@@ -26,11 +28,10 @@ _wire_log.setLevel(logging.ERROR)
 
 
 class SocketServer:
-    """Speaks the socket protocol on a free port.
+    """Speaks the socket protocol on a free port, with one socket of a stream at a time.
 
     Args:
-        open_drive: begins the drive of a token; None for a token that is unknown or was used, or while another socket
-            of the same stream is open.
+        open_drive: begins the drive of a token; None for a token that is unknown or was used.
         playout_of: the playout of a stream, by its task id.
     """
 
@@ -38,6 +39,8 @@ class SocketServer:
         self._open_drive, self._playout_of = open_drive, playout_of
         self._server: Server | None = None
         self._following = Background()
+        self._talking: set[str] = set()
+        """Streams that have an open socket, by their task id."""
         self.port = 0
         """Where it listens; known after ``start``."""
 
@@ -82,7 +85,18 @@ class SocketServer:
         drive = self._open_drive(_token(connection))
         if drive is None:
             await connection.close(UNKNOWN_TOKEN, "unknown or used token")
-            return
+        elif drive.task_id in self._talking:
+            log.info("drive refused drive=%s reason=%s", drive.drive_id, IN_PARALLEL)
+            drive.failed(IN_PARALLEL)
+            await connection.close(SECOND_SOCKET, IN_PARALLEL)
+        else:
+            self._talking.add(drive.task_id)
+            try:
+                await self._hear(connection, drive)
+            finally:
+                self._talking.discard(drive.task_id)
+
+    async def _hear(self, connection: ServerConnection, drive: SocketDrive) -> None:
         talk = Talk(connection, drive, self._playout_of(drive.task_id))
         try:
             sound = await talk.wait_start()

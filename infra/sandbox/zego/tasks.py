@@ -82,6 +82,8 @@ class Tasks:
     def status(self, order: TaskOrder) -> dict[str, Any]:
         """How a stream task is; raises ``Refused``."""
         task = self.found(order.task_id).task
+        if task.status is StreamStatus.STOPPED and not self._truth.knobs.zego_end_is_a_status:
+            raise Refused(STREAM_OVER, "the stream is stopped")
         answer = _facts(task) | {"FailReason": task.fail_reason if task.status is StreamStatus.FAILED else ""}
         odd = self._faults.take("zego", "status", {"unknown_word"})
         return answer | {"Status": odd.args.get("word", 9)} if odd else answer

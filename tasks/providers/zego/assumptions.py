@@ -1,6 +1,8 @@
 """What ZEGO's pages leave open and we had to decide; the section of the vendor page is named beside each.
 
-Nothing else in this package is a guess. When the live service shows something else, change it here.
+Assumed as well, but woven in: "number" is a whole number (rates, volume, times); a text has at least one character; a
+stream's status that 4.3 does not name counts as alive. Nothing else in this package is a guess. When the live service
+shows something else, change it here.
 """
 
 from datetime import timedelta
@@ -23,6 +25,9 @@ MOST_CLOCK_SKEW = timedelta(minutes=10)
 
 WARNED_CLOCK_SKEW = timedelta(minutes=2)
 """A clock that is so far off is told before it is refused. The vendor's HTTP Date header is taken for its clock."""
+
+MOST_SOURCE_ID_BYTES = 128
+"""Section 5.3 gives the ids of a source no shape: the length of section 8 holds, the signs of section 4.1 do not."""
 
 NONCE_BYTES = 8
 """Section 1.2: the documented recipe; the server seems not to enforce it."""

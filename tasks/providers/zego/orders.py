@@ -8,19 +8,24 @@ from pydantic.alias_generators import to_pascal
 
 from tasks.errors import ProviderRejected
 from tasks.providers.zego.api import Call
+from tasks.providers.zego.assumptions import MOST_SOURCE_ID_BYTES
 from tasks.providers.zego.models import PROVIDER
 
 MOST_ID_BYTES = 128
 
 
-def _fits(value: str) -> str:
-    if not 1 <= len(value.encode()) <= MOST_ID_BYTES:
-        raise ValueError(f"it must have 1 to {MOST_ID_BYTES} bytes")
-    return value
+def _fits(most_bytes: int) -> AfterValidator:
+    def check(value: str) -> str:
+        if not 1 <= len(value.encode()) <= most_bytes:
+            raise ValueError(f"it must have 1 to {most_bytes} bytes")
+        return value
+
+    return AfterValidator(check)
 
 
 Id = Annotated[str, Field(min_length=1)]
-RoomId = Annotated[str, AfterValidator(_fits)]
+RoomId = Annotated[str, _fits(MOST_ID_BYTES)]
+SourceId = Annotated[str, _fits(MOST_SOURCE_ID_BYTES)]
 
 
 class Body(BaseModel):
@@ -40,8 +45,8 @@ class _Publication(Body):
 
 
 class _Source(Body):
-    room_id: RoomId
-    stream_id: RoomId
+    room_id: SourceId
+    stream_id: SourceId
 
 
 class _Speaking(Body):

@@ -19,6 +19,8 @@ from tasks.providers.zego.models import PROVIDER, WsDrive
 from tasks.providers.zego.pacing import FRAME_SECONDS, Pace
 
 _SAMPLE_BYTES = 2
+_OF_USE = 8
+"""Characters of a token that must not be told."""
 
 log = logging.getLogger("studio.zego.speaking")
 
@@ -54,7 +56,7 @@ async def speak(
     Whatever happens, the vendor is told at once that no more comes. Cancelling is safe, and ``frames`` is closed.
 
     Args:
-        drive: a new one; its address works once.
+        drive: a new one for each call.
         frames: PCM, signed 16-bit little-endian, mono, in pieces of any length.
         sample_rate: of the audio: 16000 or 24000 Hz.
         unverified: accept the socket's certificate unseen; the vendor's is for a bare address and fits no name.
@@ -183,13 +185,20 @@ class _Sending:
 
     def _closed(self, connection: ClientConnection) -> ProviderError:
         code, reason = connection.close_code, connection.close_reason or ""
-        hidden = reason.replace(urlsplit(self._drive.address.get_secret_value()).query or "?", "(hidden)")
-        return self._broken(f"was closed by {PROVIDER} ({code}{f', {hidden[:200]}' if hidden else ''})")
+        if _quotes(reason, urlsplit(self._drive.address.get_secret_value()).query):
+            reason = "for a reason that quotes the address"
+        return self._broken(f"was closed by {PROVIDER} ({code}{f', {reason[:200]}' if reason else ''})")
 
     def _broken(self, what: str) -> ProviderError:
         return unavailable(
             f"the socket of drive {self._drive.drive_id} {what} after {self._pace.seconds:.1f} s of audio.", sent=True
         )
+
+
+def _quotes(text: str, secret: str) -> bool:
+    """Whether a text has any part of a secret that is long enough to be of use."""
+    longest = min(_OF_USE, len(secret))
+    return bool(secret) and any(secret[at : at + longest] in text for at in range(len(secret) - longest + 1))
 
 
 async def _cut(pieces: AsyncIterator[bytes], size: int) -> AsyncGenerator[bytes]:

@@ -1,14 +1,16 @@
 """`studio batch`: look at a manifest, render all of it, and see what became of it."""
 
-import asyncio
 import shlex
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_command
+from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_async, run_command
 from infra.studio.config import load_config
+
+if TYPE_CHECKING:
+    from deployments.batches import Followed
 
 FOLLOW_SECONDS = 168 * 3600
 FILE = Annotated[Path, typer.Argument(help="Manifest: CSV, JSONL or YAML with one video per row.", show_default=False)]
@@ -49,7 +51,7 @@ def _check(output: Output, file: Path, defaults: Path | None, *, all_media: bool
     from deployments.batches import check_batch  # noqa: PLC0415 - see above
 
     manifest = ManifestFile(file, defaults)
-    seen = asyncio.run(check_batch(output, manifest, all_media=all_media, in_flight=in_flight))
+    seen = run_async(check_batch(output, manifest, all_media=all_media, in_flight=in_flight))
     return say_preview(
         output, manifest.path, seen, "" if defaults is None else f" --defaults {shlex.quote(str(defaults))}"
     )
@@ -86,13 +88,21 @@ def _run(output: Output, file: Path, defaults: Path | None, options: dict[str, A
     from deployments.batches import follow_batch, start_batch  # noqa: PLC0415 - see above
     from deployments.rendering import run_page  # noqa: PLC0415 - see above
 
-    run_id = asyncio.run(start_batch(output, ManifestFile(file, defaults), options))
-    output.result(run_id=str(run_id), run=run_page(run_id))
-    output.say(f"run  {run_page(run_id)}")
-    cancel = f"prefect flow-run cancel {run_id}"
+    cancel = ""
+
+    async def start_and_follow() -> "Followed":
+        nonlocal cancel
+        run_id = await start_batch(output, ManifestFile(file, defaults), options)
+        cancel = f"prefect flow-run cancel {run_id}"
+        output.result(run_id=str(run_id), run=run_page(run_id))
+        output.say(f"run  {run_page(run_id)}")
+        return await follow_batch(output, run_id, 0 if detach else FOLLOW_SECONDS)
+
     try:
-        followed = asyncio.run(follow_batch(output, run_id, 0 if detach else FOLLOW_SECONDS))
+        followed = run_async(start_and_follow())
     except KeyboardInterrupt:
+        if not cancel:
+            raise
         output.fail("interrupted; the batch goes on.", fix=f"Cancel it in the UI, or with `{cancel}`.")
         return INTERRUPTED
     return say_followed(output, followed, detached=detach)
@@ -116,9 +126,9 @@ def _status(output: Output, batch_id: str | None, limit: int) -> int:
     from deployments.batch_words import say_batch, say_batches  # noqa: PLC0415 - loads too slowly
 
     if batch_id is None:
-        return say_batches(output, asyncio.run(last_batches(limit)))
-    counted = asyncio.run(one_batch(batch_id))
-    return say_batch(output, counted, asyncio.run(troubled_rows(counted.batch, limit)))
+        return say_batches(output, run_async(last_batches(limit)))
+    counted = run_async(one_batch(batch_id))
+    return say_batch(output, counted, run_async(troubled_rows(counted.batch, limit)))
 
 
 @batch.command()
@@ -137,4 +147,4 @@ def _report(output: Output, batch_id: str) -> int:
     from deployments.batch_books import write_again  # noqa: PLC0415 - see above
     from deployments.batch_words import say_report  # noqa: PLC0415 - see above
 
-    return say_report(output, asyncio.run(write_again(batch_id)))
+    return say_report(output, run_async(write_again(batch_id)))

@@ -1,6 +1,5 @@
 """`studio catalog`: what can be chosen from at a provider, with the ids that a request takes."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -9,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from deployments.cli.catalog_zego import AVATAR_COLUMNS, TIMBRE_COLUMNS, Row, avatars, timbres
-from deployments.cli.console import Output, join_running_studio, run_command
+from deployments.cli.console import Output, join_running_studio, run_async, run_command
 from infra.studio.config import load_config
 from tasks.providers.topview.catalogs import LANGUAGES
 
@@ -124,7 +123,7 @@ def _catalog(
     output: Output, provider: CatalogProvider, catalogs: Sequence[Catalog], filters: Mapping[str, Any], limit: int
 ) -> int:
     join_running_studio(load_config())
-    found = asyncio.run(_read_of_studio(provider, catalogs, filters, limit))
+    found = run_async(_read_of_studio(provider, catalogs, filters, limit))
     for what, (rows, is_all) in found.items():
         _show(output, _ZEGO_COLUMNS[what] if provider is CatalogProvider.ZEGO else _COLUMNS[what], rows)
         if not is_all:

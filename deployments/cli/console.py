@@ -1,14 +1,15 @@
 """What every command prints: rich text for people, or exactly one JSON object on standard output."""
 
+import asyncio
 import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -19,6 +20,8 @@ from rich.table import Table
 from infra.studio.config import StudioConfig, load_config, studio_environment
 from infra.studio.state import is_running
 from tasks.errors import StudioError, StudioUnavailable
+
+T = TypeVar("T")
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells use it."""
@@ -127,6 +130,25 @@ def run_command(command: Callable[[Output], int], *, as_json: bool) -> NoReturn:
         code = 1
     output.print_json()
     raise typer.Exit(code)
+
+
+def run_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine to its end.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed, also where a library made another error of it on the way.
+    """
+
+    async def whole() -> T:
+        try:
+            return await work
+        except Exception:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise asyncio.CancelledError from None
+            raise
+
+    return asyncio.run(whole())
 
 
 def join_running_studio(config: StudioConfig) -> None:

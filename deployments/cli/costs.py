@@ -1,6 +1,5 @@
 """`studio costs`: what renders cost, by month and account, and what the caps leave."""
 
-import asyncio
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from deployments.cli.console import Output, run_command
+from deployments.cli.console import Output, run_async, run_command
 from infra.studio.config import load_config
 from tasks.ledger import Committed, CostLine
 from tasks.ledger.opening import open_existing_ledger
@@ -28,7 +27,7 @@ def costs(
 
 def _costs(output: Output, months: int) -> int:
     since = first_of_months(datetime.now(UTC), months)
-    lines, caps = asyncio.run(_read(since, load_config().budgets))
+    lines, caps = run_async(_read(since, load_config().budgets))
     output.result(
         since=since.isoformat(),
         costs=[_line_facts(line) for line in lines],

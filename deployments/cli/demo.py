@@ -3,7 +3,6 @@
 For a paid provider the sandbox stands in: the whole path is real, and the video comes from the local renderer.
 """
 
-import asyncio
 import tempfile
 from enum import StrEnum
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated
 import typer
 
 from deployments.cli.borrowed import borrowed_studio
-from deployments.cli.console import Output, join_studio, run_command
+from deployments.cli.console import Output, join_studio, run_async, run_command
 from infra.studio.config import StudioConfig, load_config
 
 DEADLINE_SECONDS = 1800
@@ -67,7 +66,7 @@ def _produce(output: Output, config: StudioConfig, provider: DemoProvider) -> in
             await save_copies(rendered, video, manifest)
         return rendered
 
-    rendered = asyncio.run(produce())
+    rendered = run_async(produce())
     code = report(output, rendered, followed=True)
     output.result(sandbox=provider in _NAMES)
     if rendered.succeeded:

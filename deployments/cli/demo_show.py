@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from deployments.cli.borrowed import borrowed_studio
-from deployments.cli.console import INTERRUPTED, Output, join_studio, run_command
+from deployments.cli.console import INTERRUPTED, Output, join_studio, run_async, run_command
 from deployments.cli.show_control import watch_show
 from infra.studio.config import StudioConfig, load_config
 
@@ -36,9 +36,10 @@ def _demo(output: Output, config: StudioConfig, *, short: bool, keep_running: bo
     with borrowed_studio(output, config, keep_running=keep_running):
         join_studio(config)
         try:
-            return asyncio.run(_broadcast(output, config, short=short))
+            return run_async(_broadcast(output, config, short=short))
         except KeyboardInterrupt:
-            output.fail("interrupted; a show that was started goes on.", fix="End it with `studio show stop`.")
+            fix = "If this command started the studio, it stops it now, and the show too; else `studio show stop` does."
+            output.fail("interrupted.", fix=fix)
             return INTERRUPTED
 
 

@@ -1,13 +1,12 @@
 """`studio doctor`: look at everything the studio needs, and say what to do about what is wrong."""
 
-import asyncio
 import dataclasses
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from deployments.cli.console import Output, join_studio, run_command
+from deployments.cli.console import Output, join_studio, run_async, run_command
 from infra.studio.checks import Check, check_home, check_installation, check_leftovers
 from infra.studio.config import StudioConfig, load_config
 from infra.studio.lifecycle import current_state
@@ -29,7 +28,7 @@ def _doctor(output: Output) -> int:
     config = load_config()
     join_studio(config)
     with output.progress("looking"):
-        checks = asyncio.run(examine(config))
+        checks = run_async(examine(config))
     failed = [check for check in checks if check.verdict == "failed"]
     output.rows(
         ["", "check", "result", "what to do"],

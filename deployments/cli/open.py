@@ -1,13 +1,12 @@
 """`studio open`: addresses of the UI, a run and its video, for a browser."""
 
-import asyncio
 import webbrowser
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from deployments.cli.console import Output, join_running_studio, run_command
+from deployments.cli.console import Output, join_running_studio, run_async, run_command
 from infra.studio.config import load_config
 from tasks.errors import StudioError
 
@@ -25,7 +24,7 @@ def open_(
 def _open(output: Output, run: str, *, browser: bool) -> int:
     config = load_config()
     join_running_studio(config)
-    links = {"ui": config.ui_url} | asyncio.run(_links(run))
+    links = {"ui": config.ui_url} | run_async(_links(run))
     # Plain lines: a link that is folded into a table cannot be clicked or copied.
     for name, link in links.items():
         output.say(f"{name:<10}{link}")

@@ -1,11 +1,10 @@
 """`studio reconcile`: finish now what crashes and outages left behind, instead of at the next scheduled pass."""
 
-import asyncio
 from typing import Annotated, Any
 
 import typer
 
-from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_command
+from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_async, run_command
 from infra.studio.config import load_config
 
 
@@ -28,7 +27,7 @@ def _reconcile(output: Output, parameters: dict[str, Any]) -> int:
     from deployments.reconciling import reconcile_and_follow, report  # noqa: PLC0415 - see above
 
     try:
-        reconciled = asyncio.run(reconcile_and_follow(output, parameters))
+        reconciled = run_async(reconcile_and_follow(output, parameters))
     except KeyboardInterrupt:
         output.fail("interrupted; a pass that was started goes on.", fix="The Prefect UI shows it.")
         return INTERRUPTED

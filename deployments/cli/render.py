@@ -1,12 +1,11 @@
 """`studio render`: put a request together, start its run over the API, follow it, and say where the video is."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_command
+from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_async, run_command
 from infra.studio.config import load_config
 
 FOLLOW_SECONDS = 6 * 3600
@@ -61,7 +60,7 @@ def _render(output: Output, request_file: Path | None, flags: dict[str, Any], *,
 
     request = merge(read_request_file(request_file) if request_file else {}, flags)
     try:
-        rendered = asyncio.run(render_and_follow(output, request, deadline_seconds=0 if detach else FOLLOW_SECONDS))
+        rendered = run_async(render_and_follow(output, request, deadline_seconds=0 if detach else FOLLOW_SECONDS))
     except KeyboardInterrupt:
         output.fail("interrupted; a run that was started goes on.", fix="`studio open` shows it; cancel it in the UI.")
         return INTERRUPTED

@@ -1,6 +1,5 @@
 """`studio settle`: a person decides about renders of which nobody knows whether the provider accepted them."""
 
-import asyncio
 import getpass
 import sys
 from typing import Annotated, Any
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from deployments.cli.console import Output, run_command
+from deployments.cli.console import Output, run_async, run_command
 from deployments.settling import (
     Decision,
     Way,
@@ -73,8 +72,8 @@ def _decision(*, resubmit: bool, job_id: str | None, abandon: bool, charged: boo
 def _settle(output: Output, key: str | None, decision: Decision | None, *, yes: bool) -> int:
     config = load_config()
     if key is None:
-        return _show_waiting(output, asyncio.run(_waiting(config)))
-    entry, history = asyncio.run(_look(key))
+        return _show_waiting(output, run_async(_waiting(config)))
+    entry, history = run_async(_look(key))
     if decision is None:
         _show_row(output, entry, history)
         if entry.state in {State.AMBIGUOUS, State.SUBMITTING}:
@@ -86,7 +85,7 @@ def _settle(output: Output, key: str | None, decision: Decision | None, *, yes: 
     if decision.way is Way.RESUBMIT and not yes:
         _confirm(entry)
     before = entry.state
-    entry, history = asyncio.run(_change(config, entry, decision))
+    entry, history = run_async(_change(config, entry, decision))
     _show_row(output, entry, history)
     output.result(before=before)
     output.say(f"\n✓ {before} → {entry.state}. {_AFTERWARDS[decision.way]}", style="bold green")

@@ -1,12 +1,11 @@
 """`studio show`: live shows. This module has the group and `check`; `show_control` has what acts on shows."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deployments.cli.console import Output, join_running_studio, run_command
+from deployments.cli.console import Output, join_running_studio, run_async, run_command
 from infra.studio.config import load_config
 
 show = typer.Typer(
@@ -33,4 +32,4 @@ def _check(output: Output, file: Path) -> int:
     from deployments.show_checking import check_show, say_checked  # noqa: PLC0415 - see above
     from deployments.show_files import RundownFile  # noqa: PLC0415 - see above
 
-    return say_checked(output, file, asyncio.run(check_show(output, RundownFile(file))))
+    return say_checked(output, file, run_async(check_show(output, RundownFile(file))))

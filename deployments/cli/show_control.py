@@ -1,12 +1,11 @@
 """`studio show`: start live shows, look at them, and speak to them while they are on air."""
 
-import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_command
+from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_async, run_command
 from deployments.cli.show import show
 from infra.studio.config import load_config
 
@@ -45,7 +44,7 @@ def _start(output: Output, file: Path, *, detach: bool) -> int:
     from deployments.show_words import show_id  # noqa: PLC0415 - see above
     from deployments.shows import start_show  # noqa: PLC0415 - see above
 
-    run_id = asyncio.run(start_show(RundownFile(file)))
+    run_id = run_async(start_show(RundownFile(file)))
     output.result(run_id=str(run_id), run=run_page(run_id))
     output.say(f"run  {run_page(run_id)}")
     if detach:
@@ -75,7 +74,7 @@ def _list(output: Output, limit: int) -> int:
         runs = await last_shows(limit)
         return say_shows(output, runs, await read_streams(runs, [run.id for run in await shows_under_way()]))
 
-    return asyncio.run(read())
+    return run_async(read())
 
 
 @show.command()
@@ -94,7 +93,7 @@ def _status(output: Output, which: str | None, *, follow: bool) -> int:
     # Prefect reads the environment when it is imported.
     from deployments.shows import find_show  # noqa: PLC0415 - see above
 
-    run = asyncio.run(find_show(which))
+    run = run_async(find_show(which))
     return _follow(output, run.id, FOLLOW_SECONDS if follow else 0)
 
 
@@ -164,7 +163,7 @@ def _send(output: Output, which: str | None, wish: dict[str, Any], effect: str) 
     from deployments.show_words import show_id  # noqa: PLC0415 - see above
     from deployments.shows import tell_show  # noqa: PLC0415 - see above
 
-    run = asyncio.run(tell_show(which, wish))
+    run = run_async(tell_show(which, wish))
     output.result(run_id=str(run.id), name=run.name, state=run.state_name, **wish)
     later = "" if run.state is not None and run.state.is_running() else " It has not begun yet; it does so then."
     output.say(f"✓ asked: {run.name} ({show_id(run.id)}) {effect}.{later}", style="bold green")
@@ -180,7 +179,7 @@ def _follow(output: Output, run_id: "UUID", deadline_seconds: float) -> int:
         return say_view(output, seen, await stream_of(run_id), judged=deadline_seconds > 0)
 
     try:
-        return asyncio.run(follow())
+        return run_async(follow())
     except KeyboardInterrupt:
         output.fail("interrupted; the show goes on.", fix=f"End it with `studio show stop {show_id(run_id)}`.")
         return INTERRUPTED

@@ -1,6 +1,5 @@
 """`studio smoke`: one cheapest real render at a provider, asking before it spends, and what was not as documented."""
 
-import asyncio
 import sys
 import tempfile
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_command
+from deployments.cli.console import INTERRUPTED, Output, join_running_studio, run_async, run_command
 from infra.studio.config import load_config
 from tasks.errors import StudioError
 from tasks.models import ProviderName
@@ -49,11 +48,11 @@ def _smoke(output: Output, name: ProviderName, *, avatar_id: str, again: bool, y
 
     try:
         with tempfile.TemporaryDirectory(prefix="smoke-") as folder, listening() as met:
-            plan = asyncio.run(make_plan(name, Path(folder), avatar_id=avatar_id, again=again))
+            plan = run_async(make_plan(name, Path(folder), avatar_id=avatar_id, again=again))
             show_plan(output, plan)
             if not plan.is_free and not yes:
                 ask()
-            rendered, log = asyncio.run(_render(output, plan))
+            rendered, log = run_async(_render(output, plan))
     except KeyboardInterrupt:
         output.fail("interrupted; a run that was started goes on.", fix="`studio open` shows it; cancel it in the UI.")
         return INTERRUPTED

@@ -1,6 +1,5 @@
 """`studio up`: start the studio, show how it comes up, and keep it running until it is stopped."""
 
-import asyncio
 import signal
 import subprocess
 import threading
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.cli.console import INTERRUPTED, Output, run_command
+from deployments.cli.console import INTERRUPTED, Output, run_async, run_command
 from deployments.cli.display import StartDisplay, address_facts, addresses
 from infra.studio.config import StudioConfig, load_config
 from infra.studio.lifecycle import (
@@ -101,7 +100,7 @@ def _attach(output: Output, config: StudioConfig) -> int:
             fix="Stop it first with `studio down`, or leave the ports out.",
         )
     require_sandbox(config, state)
-    troubles = {name: reason for name, reason in asyncio.run(probe_parts(config, state)).items() if reason}
+    troubles = {name: reason for name, reason in run_async(probe_parts(config, state)).items() if reason}
     if troubles:
         told = "; ".join(f"{titles(config)[name]}: {reason}" for name, reason in troubles.items())
         raise StudioUnavailable(

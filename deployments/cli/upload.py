@@ -1,12 +1,11 @@
 """`studio upload`: bring files of this machine into the staging bucket, where requests can name them."""
 
-import asyncio
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from deployments.cli.console import Output, join_running_studio, run_command
+from deployments.cli.console import Output, join_running_studio, run_async, run_command
 from infra.studio.config import load_config
 
 
@@ -21,7 +20,7 @@ def upload(
 
 def _upload(output: Output, files: list[Path]) -> int:
     join_running_studio(load_config())
-    addresses = asyncio.run(_stage(files))
+    addresses = run_async(_stage(files))
     for path, address in addresses.items():
         output.say(f"{path}  {address}")
     output.result(files=addresses)

@@ -4,10 +4,12 @@ Use it with ``from tests.studio_fixture import running_studio`` in a conftest. I
 that ends.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +17,8 @@ import pytest
 from infra.studio.config import StudioConfig, studio_environment
 from infra.studio.lifecycle import launch, stop, wait_until_ready
 from infra.studio.ports import free_ports
+
+PASSES_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -64,19 +68,39 @@ def studio_in(
     try:
         wait_until_ready(config, supervisor, lambda _state: None)
         if not on_schedule:
-            _switch_schedules_off(config.api_url)
+            with httpx.Client(base_url=config.api_url, timeout=60) as client:
+                _switch_schedules_off(client)
+                _end_scheduled_runs(client)
         yield RunningStudio(config, studio_environment(config))
     finally:
         stop(config)
         supervisor.wait(timeout=config.stop_seconds)
 
 
-def _switch_schedules_off(api_url: str) -> None:
-    with httpx.Client(base_url=api_url, timeout=60) as client:
-        for deployment in client.post("/deployments/filter", json={}).raise_for_status().json():
-            for schedule in deployment["schedules"]:
-                address = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
-                client.patch(address, json={"active": False}).raise_for_status()
+def _switch_schedules_off(client: httpx.Client) -> None:
+    for deployment in client.post("/deployments/filter", json={}).raise_for_status().json():
+        for schedule in deployment["schedules"]:
+            address = f"/deployments/{deployment['id']}/schedules/{schedule['id']}"
+            client.patch(address, json={"active": False}).raise_for_status()
+
+
+def _end_scheduled_runs(client: httpx.Client) -> None:
+    """Wait for what the schedules had begun before they were off, such as a pass that calls the vendors."""
+    end = time.monotonic() + PASSES_SECONDS
+    while found := _scheduled_runs(client):
+        if time.monotonic() > end:
+            raise TimeoutError(f"runs of schedules are still under way: {[run['name'] for run in found]}")
+        for run in found:
+            if run["state"]["type"] == "SCHEDULED":
+                # Where the worker was faster, it is under way now and waited for.
+                client.delete(f"/flow_runs/{run['id']}")
+        time.sleep(0.5)
+
+
+def _scheduled_runs(client: httpx.Client) -> list[dict[str, Any]]:
+    unfinished = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING"]}}}}
+    found = client.post("/flow_runs/filter", json=unfinished).raise_for_status().json()
+    return [run for run in found if run["auto_scheduled"]]
 
 
 @pytest.fixture(scope="session")

@@ -167,7 +167,8 @@ async def follow_show(run_id: UUID, deadline_seconds: float) -> AsyncIterator[Sh
 
 def _only(found: list[FlowRun]) -> FlowRun:
     if not found:
-        raise StudioError("no show is under way.", fix="`studio show start FILE` starts one.")
+        fix = "`studio show list` has those that are over; `studio show status SHOW` shows one of them."
+        raise StudioError("no show is under way.", fix=fix)
     if len(found) > 1:
         names = ", ".join(f"{str(run.id)[:SHOWN_DIGITS]} ({run.name})" for run in found[:5])
         raise StudioError(f"several shows are under way: {names}.", fix="Name the one that you mean.")

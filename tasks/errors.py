@@ -129,6 +129,10 @@ class AmbiguousSubmit(ProviderError):
     """The submission left and no answer came: it may or may not be accepted. Never repeat it blindly."""
 
 
+class StreamInDoubt(AmbiguousSubmit):
+    """The same for a live stream, which is looked for by its id and closed without anybody's help."""
+
+
 class RenderFailed(ProviderError):
     """The provider accepted the job and ended it without a video."""
 

@@ -7,14 +7,23 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
-from tasks.errors import AmbiguousSubmit, ProviderBusy, RequestRefused, RoomTaken, StillRunning, StudioError
+from tasks.errors import (
+    AmbiguousSubmit,
+    ProviderBusy,
+    RequestRefused,
+    RoomTaken,
+    StillRunning,
+    StreamInDoubt,
+    StudioError,
+)
 from tasks.finished import FinishedVideo
 from tasks.ledger import BudgetExceeded
 
-# State names a person can filter by in the UI; any other studio error is plain "Failed".
+# State names a person can filter by in the UI, the more special errors first; any other studio error is plain "Failed".
 STATE_NAMES: dict[type[StudioError], str] = {
     RequestRefused: "Refused",
     StillRunning: "Still running",
+    StreamInDoubt: "In doubt",
     AmbiguousSubmit: "Needs a person",
     ProviderBusy: "Not accepted now",
     BudgetExceeded: "Over budget",

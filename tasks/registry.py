@@ -6,7 +6,7 @@ from datetime import timedelta
 from tasks.blocks import BlockMissing, MingyanCredentials, TopViewCredentials, load_block, load_store
 from tasks.errors import Problem, RequestRefused, StudioError
 from tasks.keeping import Kept
-from tasks.ledger import Entry
+from tasks.ledger import LIVE_PROVIDERS, Entry
 from tasks.models import ProviderChoice, ProviderName
 from tasks.providers.base import ProbedMedia, Provider
 from tasks.settings import get_settings
@@ -124,8 +124,11 @@ def refuse_elsewhere(entry: Entry, account: str, endpoint: str) -> None:
         StudioError: the entry lives at another account or address.
     """
     if (entry.account, entry.endpoint) != (account, endpoint):
+        way_out = (
+            "it ends by itself" if entry.provider in LIVE_PROVIDERS else "end it with `studio settle KEY --abandon`"
+        )
         raise StudioError(
-            f"render {entry.render_key} is under way at {entry.endpoint} (account {entry.account}), "
+            f"{entry.render_key} is under way at {entry.endpoint} (account {entry.account}), "
             f"but this studio now uses {endpoint} (account {account}).",
-            fix="Switch back to that account and address to finish it, or end it with `studio settle KEY --abandon`.",
+            fix=f"Switch back to that account and address to finish it; else {way_out}.",
         )

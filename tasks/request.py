@@ -142,7 +142,7 @@ def _choice_problem(field: str, given: object, wording: Wording) -> Problem:
     group = given if isinstance(given, dict) else {}
     told = [name for name in wording.telling if group.get(name) not in (None, "")]
     if len(told) > 1 and not group.get("kind"):
-        return Problem(field, f"{' and '.join(told)} are given together.", "Leave one of them.")
+        return Problem(field, f"{' and '.join(told)} are given together.", "Keep one of them.")
     if (empty := [name for name in wording.telling if name in group]) and not told:
         return Problem(f"{field}.{empty[0]}", "is empty.", "Fill it in.")
     return Problem(f"{field}.kind", "is missing or unknown.", wording.choices(field))

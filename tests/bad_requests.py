@@ -59,7 +59,7 @@ FORM = [
         "neither this nor that",
         {"avatar": {"image": "s3://abc/d", "video": "s3://abc/d"}},
         "avatar",
-        "Leave one of them",
+        "Keep one of them",
     ),
     Bad("dots in a key", _portrait("s3://staging/../archive/x.png"), "avatar.image", "whole key"),
     Bad("avatar is a text", {"avatar": "s3://staging/good/face.png"}, "avatar", "fields"),

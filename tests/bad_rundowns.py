@@ -80,7 +80,7 @@ FORM = [
     _cue("cue is a text", "Hello", "", "fields"),  # type: ignore[arg-type] - that is what is wrong
     _cue("cue of no kind", {"name": "opening"}, "kind", "Give the cue one of text, audio"),
     _cue("cue of an unknown kind", {"kind": "video", "text": "Hi"}, "kind", "Give the cue one of text"),
-    _cue("text and audio together", {"text": "Hi", "audio": "s3://staging/a.mp3"}, "", "Leave one of them"),
+    _cue("text and audio together", {"text": "Hi", "audio": "s3://staging/a.mp3"}, "", "Keep one of them"),
     _cue("empty text", {"text": ""}, "text", "Fill it in"),
     _cue("text too long", {"text": "a" * 1801}, "text", "at most 1800"),
     _cue("spoken too fast", {"text": "Hi", "rate": 501}, "rate", "less than or equal to 500"),
@@ -95,7 +95,7 @@ FORM = [
     _cue("empty loop", {"loop": []}, "loop", "at least 1 item"),
     _cue("loop of no times", {"loop": [HELLO], "times": 0}, "times", "greater than or equal to 1"),
     _cue("misspelt field of a cue", {"text": "Hi", "pich": 5}, "pich", "Did you mean pitch?"),
-    _cue("loop in a loop", {"loop": [{"loop": [HELLO]}]}, "loop.1.kind", "Give the cue one of"),
+    _cue("loop in a loop", {"loop": [{"loop": [HELLO]}]}, "loop.1.kind", "A loop cannot hold another one"),
     _cue("wrong cue in a loop", {"loop": [HELLO, {"text": "Hi", "pitch": 900}]}, "loop.2.pitch", "500"),
 ]
 """Refused by the form alone."""

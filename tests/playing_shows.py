@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -200,9 +200,15 @@ def empty_shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
     async def never(*_: object) -> None:
         await asyncio.Event().wait()
 
+    async def done() -> None:
+        return None
+
     monkeypatch.setattr(archiving, "load_store", load)
+    monkeypatch.setattr(archiving, "SETTLED_AFTER", timedelta(0))
     monkeypatch.setattr(broadcasting, "obey", never)
     monkeypatch.setattr(broadcasting, "stay_running", never)
+    monkeypatch.setattr(broadcasting, "keep_awake", never)
+    monkeypatch.setattr(broadcasting, "wake_reaper", done)
     return made
 
 

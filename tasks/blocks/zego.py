@@ -38,8 +38,8 @@ class ZegoCredentials(Block, ProviderAccount):
     callback_secret: SecretStr = Field(
         default=SecretStr(""),
         title="CallbackSecret",
-        description="Set where the vendor calls this studio back; it is not the ServerSecret. The receiver reads it "
-        "from STUDIO_ZEGO_CALLBACK_SECRET.",
+        description="Only kept here: the receiver of callbacks reads it from STUDIO_ZEGO_CALLBACK_SECRET. It is not "
+        "the ServerSecret.",
     )
 
     base_url: str = Field(

@@ -160,9 +160,9 @@ class BudgetExceeded(StudioError):
     def __init__(self, intent: Intent, cap: Literal["month", "run"], limit: Decimal, committed: Decimal) -> None:
         unit = intent.unit or "(no unit)"
         span = "this month" if cap == "month" else "in this run"
-        wait = "wait for the next month" if cap == "month" else "split the work into more runs"
+        wait = "wait for the next month" if cap == "month" else "divide the work into more runs"
         unknown = intent.estimate is None
-        price = "nobody knows what this render would cost" if unknown else f"this render would cost {_plain(intent)}"
+        price = "nobody knows what this would cost" if unknown else f"this would cost {_plain(intent)}"
         super().__init__(
             f"{intent.provider} (account {intent.account}) may cost at most {limit.normalize():f} {unit} {span}: "
             f"{committed.normalize():f} {unit} are committed, and {price}.",

@@ -52,9 +52,9 @@ async def load_zego() -> ZegoAccount:
     try:
         return await _accounts.get(get_settings().zego_block)
     except BlockMissing as missing:
-        raise RequestRefused(
-            [Problem("show", f"live shows are not set up in this studio: {missing.message}", missing.fix)]
-        ) from missing
+        fix = f"{missing.fix} To try shows without an account: `make down`, then `make up SANDBOX=1`."
+        wrong = f"live shows are not set up in this studio: {missing.message}"
+        raise RequestRefused([Problem("show", wrong, fix)]) from missing
 
 
 async def _make_account(block: str) -> ZegoAccount:

@@ -7,6 +7,7 @@ lies there until `close-streams` has brought it into the archive.
 import asyncio
 import logging
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ from tasks.step import step
 if TYPE_CHECKING:
     from tasks.ledger.store import Ledger
 
+SETTLED_AFTER = timedelta(seconds=15)
+"""A show that has closed its stream writes down how it ended within this; before, its file may lack that."""
 KEEP_SECONDS = 2.0
 """A killed show's record lacks no more than this."""
 
@@ -117,27 +120,33 @@ async def archive_left_records(until: float) -> list[Note]:
 
 async def _archive_left(ledger: "Ledger", path: Path) -> list[Note]:
     what = path.stem[:12]
+    facts = {"what": what, "provider": PROVIDER, "title": ""}
     try:
-        manifest = ShowManifest.model_validate_json(await asyncio.to_thread(path.read_bytes))
+        manifest = await _read(path)
+        facts["title"] = manifest.title
+        entry = await ledger.find_order(PROVIDER, manifest.stream_id)
+        if entry is None:
+            told = f"the ledger knows no stream {manifest.stream_id}, of which {path} is the record."
+            return [Note(**facts, verdict=Verdict.PERSON, done=told, next_step="Move the file away, or delete it.")]
+        if entry.state in NOT_ENDED or datetime.now(UTC) - entry.updated_at < SETTLED_AFTER:
+            return []
+        # Once more, as its show may have ended between the first look and the ledger's answer.
+        manifest = await _read(path)
+        location = await archive_show(ledger, entry, manifest.model_copy(update=booked(entry)))
     except FileNotFoundError:
         # Its show has archived it meanwhile.
         return []
     except (OSError, ValidationError) as error:
         told, fix = f"the record {path} cannot be read ({type(error).__name__}).", "Mend it, or delete it."
-        return [Note(verdict=Verdict.PERSON, what=what, provider=PROVIDER, done=told, next_step=fix)]
-    facts = {"what": what, "provider": PROVIDER, "title": manifest.title}
-    try:
-        entry = await ledger.find_order(PROVIDER, manifest.stream_id)
-        if entry is None:
-            told = f"the ledger knows no stream {manifest.stream_id}, of which {path} is the record."
-            return [Note(**facts, verdict=Verdict.PERSON, done=told, next_step="Move the file away, or delete it.")]
-        if entry.state in NOT_ENDED:
-            return []
-        location = await archive_show(ledger, entry, manifest.model_copy(update=booked(entry)))
+        return [Note(**facts, verdict=Verdict.PERSON, done=told, next_step=fix)]
     except StudioError as error:
         verdict, told, next_step = judge(error, "record")
         return [Note(**facts, verdict=verdict, done=f"its record waits in {path}: {told}", next_step=next_step)]
     return [Note(**facts, verdict=Verdict.DONE, state=entry.state, done=f"its record is archived: {location}")]
+
+
+async def _read(path: Path) -> ShowManifest:
+    return ShowManifest.model_validate_json(await asyncio.to_thread(path.read_bytes))
 
 
 def _folder() -> Path:

@@ -17,7 +17,17 @@ from tasks.show.contract import PlannedCue, PlannedLoop, ShowPlan
 from tasks.show.pipes import pipe_path
 from tasks.show.places import Place, places
 from tasks.show.recordings import Recordings, bring_recordings
-from tasks.show.rundown import AudioCue, LoopCue, PipeCue, Rundown, SimpleCue, SpeechCue
+from tasks.show.rundown import (
+    TELLING,
+    AudioCue,
+    LoopCue,
+    PauseCue,
+    PcmCue,
+    PipeCue,
+    Rundown,
+    SimpleCue,
+    SpeechCue,
+)
 from tasks.show.timing import (
     cue_seconds,
     hard_end,
@@ -56,6 +66,7 @@ async def plan_show(rundown: Rundown, folder: Path, account: ZegoAccount) -> Sho
         problems += await cast_problems(account.client, rundown, cues)
     problems += await _link_problems(cues, vendor_is_inside=bool(account.client.own_network))
     problems += await asyncio.to_thread(_source_problems, cues)
+    problems += [] if account.unverified_socket else _socket_problems(cues, rundown.idle_seconds)
     recordings, refused = await bring_recordings(cues, folder)
     planned = [_planned(str(number), cue, recordings) for number, cue in enumerate(rundown.cues, start=1)]
     # Without its recordings nobody knows how long a show is.
@@ -101,6 +112,25 @@ async def _link_problems(cues: Sequence[Place], *, vendor_is_inside: bool) -> li
             "or give the file as recording instead.",
         )
     ]
+
+
+def _socket_problems(cues: Sequence[Place], idle_seconds: float) -> list[Problem]:
+    """What needs the drive socket, where its certificate is not accepted: speech from here, and silence that lasts."""
+    problems = []
+    for place in cues:
+        if isinstance(place.cue, PcmCue | SpeechCue | PipeCue):
+            wrong, other = "it is streamed", "give text or audio instead"
+        elif isinstance(place.cue, PauseCue) and place.cue.pause >= idle_seconds:
+            wrong, other = "the stream is to be kept alive", f"raise idle_seconds of the show ({idle_seconds:g})"
+        else:
+            continue
+        field = next(name for name, kind in TELLING.items() if kind == place.cue.kind)
+        problems.append(place.problem(field, f"{wrong}, but {_NOT_ACCEPTED}.", f"{_ACCEPT}, or {other}."))
+    return problems
+
+
+_NOT_ACCEPTED = "the ZEGO block does not accept the drive socket's certificate, which nobody can verify"
+_ACCEPT = "Switch on 'Accept the drive socket's certificate unseen' in the block"
 
 
 def _source_problems(cues: Sequence[Place]) -> list[Problem]:

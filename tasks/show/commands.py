@@ -68,8 +68,8 @@ async def send_command(run_id: UUID, command: ShowCommand) -> None:
 async def listen(run_id: UUID) -> AsyncIterator[ShowCommand]:
     """Yield the commands for a show in the order in which they were sent, until the caller stops.
 
-    While Prefect is away the show goes on, and what was asked meanwhile comes later. What was sent before this try of
-    the run began is ignored.
+    While Prefect is away the show goes on, and what was asked meanwhile comes later. What was sent before a run was
+    begun again is ignored, as it was meant for the show before.
     """
     began = _began(run_id)
     seen: set[str] = set()
@@ -100,10 +100,12 @@ async def _look(run_id: UUID, seen: set[str]) -> list[FlowRunInput]:
 
 
 def _began(run_id: UUID) -> datetime | None:
-    """When this try of a run began, by the server's clock, which stamps inputs as well; None outside of the run."""
+    """When a run was begun again, by the server's clock, which stamps inputs as well; None for its first start."""
     context = FlowRunContext.get()
     run = context.flow_run if context is not None else None
-    return run.state.timestamp if run is not None and run.id == run_id and run.state is not None else None
+    if run is None or run.id != run_id or run.state is None or run.run_count < 2:
+        return None
+    return run.state.timestamp
 
 
 def _read(sent: FlowRunInput) -> ShowCommand | None:

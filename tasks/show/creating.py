@@ -2,8 +2,12 @@
 
 import asyncio
 import logging
+import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from pydantic import JsonValue
 
 from tasks.errors import LedgerConflict, ProviderBusy, ProviderRejected, ProviderUnavailable, StudioError
 from tasks.http import may_repeat_poll, patiently
@@ -14,6 +18,7 @@ from tasks.settings import get_settings
 from tasks.show.account import ZegoAccount
 from tasks.show.closing import stop_surely
 from tasks.show.contract import PROVIDER
+from tasks.show.timing import MARGIN_SECONDS
 from tasks.show.unanswered import ID_TAKEN, find_live, may_have_ended, note_accepted, stream_id_of, was_there
 
 if TYPE_CHECKING:
@@ -123,7 +128,7 @@ async def _call_create(account: ZegoAccount, entry: Entry) -> str:
                 background=str(payload["background"]),
                 room_id=str(payload["room_id"]),
                 stream_id=stream_id_of(entry),
-                ttl=int(str(payload["ttl"])),
+                ttl=_time_to_live(payload),
                 max_idle=int(str(payload["max_idle"])),
             )
     except TimeoutError as error:
@@ -141,6 +146,15 @@ async def _adopt(account: ZegoAccount, ledger: "Ledger", entry: Entry) -> Entry:
     if found is not None:
         return await note_accepted(ledger, entry, found.task_id, owner=entry.reserved_by)
     raise _is_unlisted(entry)
+
+
+def _time_to_live(payload: Mapping[str, JsonValue]) -> int:
+    """What was reserved, less where the hard end has come nearer: it counts from the accepted Create."""
+    planned, hard_end = int(str(payload["ttl"])), str(payload.get("hard_end", ""))
+    if not hard_end:
+        return planned
+    left = (datetime.fromisoformat(hard_end) - datetime.now(UTC)).total_seconds()
+    return min(planned, max(0, math.ceil(left)) + MARGIN_SECONDS)
 
 
 def _is_unlisted(entry: Entry) -> ProviderRejected:

@@ -73,6 +73,9 @@ class Stage:
         """Since when nothing is said, in loop time; the vendor's idle time runs from here."""
         self.first_byte_at: datetime | None = None
         """When the first PCM of a cue was sent."""
+        self.may_speak = False
+        """Whether something may be speaking whose end nobody has seen: the next drive has to cut it."""
+        self._is_asking = False
         self._unverified = account.unverified_socket
 
     async def perform(self, planned: PlannedCue, played: Played) -> None:
@@ -90,14 +93,17 @@ class Stage:
         await _PERFORMED[planned.cue.kind](self, planned, played)
 
     async def hush(self) -> None:
-        """Cut what is being said and drop what is queued; may fail quietly, as the next drive or Stop cuts it too."""
-        if not self.turn.locked():
+        """Cut what is being said and drop what is queued; where that fails, the next drive or Stop cuts it."""
+        if not self.may_speak:
             return
         try:
             async with asyncio.timeout(HUSH_SECONDS):
-                await self.client.interrupt(self.task_id)
+                await _again(HUSH_SECONDS)(self.client.interrupt, self.task_id)
         except (ProviderError, TimeoutError) as error:
             log.warning("speech not interrupted task=%s error=%s", self.task_id, type(error).__name__)
+            return
+        # A call that was given up on its way may arrive only now.
+        self.may_speak, self._is_asking = self._is_asking, False
 
     @asynccontextmanager
     async def speaking(self, played: Played) -> AsyncIterator[None]:
@@ -109,40 +115,46 @@ class Stage:
         async with self.turn:
             try:
                 yield
+                self.may_speak = False
             finally:
                 if played.drive_id:
                     self.quiet_since = asyncio.get_running_loop().time()
 
-    async def ask(self, call: Callable[[bool], Awaitable[T]]) -> T:
-        """Make a drive call, again while the vendor is busy or away.
-
-        Args:
-            call: makes it; is told whether an earlier try without an answer may be speaking already, which the
-                repeat has to cut, or people would hear the cue twice.
-        """
-        may_speak = False
+    async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call, again while the vendor is busy or away."""
 
         async def once() -> T:
-            nonlocal may_speak
             try:
                 async with asyncio.timeout(CALL_SECONDS):
-                    return await call(may_speak)
+                    return await call()
             except TimeoutError as error:
-                may_speak = True
                 raise ProviderUnavailable(
                     f"{PROVIDER} has not answered within {CALL_SECONDS:g} s.", sent=True, provider=PROVIDER
                 ) from error
-            except ProviderUnavailable as error:
-                may_speak = may_speak or error.sent
-                raise
 
-        return await AsyncRetrying(
-            retry=retry_if_exception_type((ProviderBusy, ProviderUnavailable)),
-            stop=stop_after_delay(PATIENCE_SECONDS),
-            wait=_pause,
-            before_sleep=_report,
-            reraise=True,
-        )(once)
+        return await _again(PATIENCE_SECONDS)(once)
+
+    async def drive(self, call: Callable[[bool], Awaitable[T]]) -> T:
+        """Make a call that begins a drive, again while the vendor is busy or away.
+
+        Args:
+            call: makes it; is told whether something may be speaking already, such as an earlier try without an answer,
+                which it has to cut: people would hear the cue twice, or much later.
+        """
+
+        async def once() -> T:
+            # Both stay when nobody waits for the answer any more.
+            has_to_cut, self.may_speak, self._is_asking = self.may_speak, True, True
+            try:
+                begun = await call(has_to_cut)
+            except ProviderError as error:
+                self.may_speak = has_to_cut or (isinstance(error, ProviderUnavailable) and error.sent)
+                self._is_asking = False
+                raise
+            self._is_asking = False
+            return begun
+
+        return await self.ask(once)
 
     async def send(self, frames: Callable[[], AsyncIterator[bytes]], played: Played) -> Sent:
         """Send PCM over a socket of its own; at the return up to a second or so of it has not been said yet.
@@ -157,7 +169,7 @@ class Stage:
         until = asyncio.get_running_loop().time() + PATIENCE_SECONDS
         while True:
             # A new socket cuts whatever speaks, so a repeat after a lost answer needs no special care.
-            drive = await self.ask(lambda _may_speak: self.client.drive_ws(self.task_id))
+            drive = await self.drive(lambda _has_to_cut: self.client.drive_ws(self.task_id))
             played.drive_id = drive.drive_id
             rate = self.rundown.sample_rate
             try:
@@ -188,7 +200,7 @@ async def _text(stage: Stage, planned: PlannedCue, played: Played) -> None:
     assert isinstance(cue, TextCue)  # noqa: S101 - for the type checker
     timbre = cue.timbre or stage.rundown.timbre or ""
 
-    async def call(may_speak: bool) -> str:  # noqa: FBT001 - one fact, named
+    async def call(has_to_cut: bool) -> str:  # noqa: FBT001 - one fact, named
         return await stage.client.drive_text(
             stage.task_id,
             cue.text,
@@ -196,11 +208,11 @@ async def _text(stage: Stage, planned: PlannedCue, played: Played) -> None:
             rate=cue.rate,
             pitch=cue.pitch,
             volume=cue.volume,
-            interrupt=may_speak,
+            interrupt=has_to_cut,
         )
 
     async with stage.speaking(played):
-        played.drive_id = await stage.ask(call)
+        played.drive_id = await stage.drive(call)
         await stage.until_said(played, planned.seconds, slack=rough_slack(planned.seconds))
 
 
@@ -209,11 +221,11 @@ async def _audio(stage: Stage, planned: PlannedCue, played: Played) -> None:
     assert isinstance(cue, AudioCue)  # noqa: S101 - for the type checker
     url, channel = stage.links[media_of(planned).sha256], CHANNELS[cue.channel]
 
-    async def call(may_speak: bool) -> str:  # noqa: FBT001 - one fact, named
-        return await stage.client.drive_audio(stage.task_id, url, channel=channel, interrupt=may_speak)
+    async def call(has_to_cut: bool) -> str:  # noqa: FBT001 - one fact, named
+        return await stage.client.drive_audio(stage.task_id, url, channel=channel, interrupt=has_to_cut)
 
     async with stage.speaking(played):
-        played.drive_id = await stage.ask(call)
+        played.drive_id = await stage.drive(call)
         # Its length is known, but not how long the vendor takes to fetch it.
         await stage.until_said(played, planned.seconds, slack=fetch_slack(planned.seconds))
 
@@ -230,7 +242,7 @@ async def _pcm(stage: Stage, planned: PlannedCue, played: Played) -> None:
 async def _action(stage: Stage, planned: PlannedCue, _played: Played) -> None:
     cue = planned.cue
     assert isinstance(cue, ActionCue)  # noqa: S101 - for the type checker
-    await stage.ask(lambda _may_speak: stage.client.act(stage.task_id, cue.action))
+    await stage.ask(lambda: stage.client.act(stage.task_id, cue.action))
     await asyncio.sleep(cue.seconds)
 
 
@@ -255,6 +267,17 @@ async def _behind(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[byt
     yield first
     async for piece in rest:
         yield piece
+
+
+def _again(seconds: float) -> AsyncRetrying:
+    """Calls again while the vendor is busy or away, for so long."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type((ProviderBusy, ProviderUnavailable)),
+        stop=stop_after_delay(seconds),
+        wait=_pause,
+        before_sleep=_report,
+        reraise=True,
+    )
 
 
 def _pause(state: RetryCallState) -> float:

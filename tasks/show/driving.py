@@ -24,6 +24,8 @@ ROUGH_SHARE = 0.25
 """How much longer than estimated a text may take before it counts as spoken, without callbacks."""
 LONGEST_FETCH = 12.0
 """How long the vendor may take to fetch a file before it speaks."""
+QUEUE_SECONDS = 60.0
+"""How long the vendor may leave a drive in its queue, once it has said that it is there."""
 LATE_NOTICE_SECONDS = 10.0
 """How much later than audio time a callback may come while callbacks are known to come at all."""
 MISSED_NOTICES = 2
@@ -107,7 +109,8 @@ class DriveWatch:
             if self.stream_over:
                 return DriveEnd(DriveState.FAILED, confirmed=True, reason=f"the stream ended: {self.stream_over}")
             since = asked if told is None or told.speaks_since is None else max(asked, told.speaks_since)
-            if loop.time() >= since + audio_seconds + self._slack(slack):
+            queued = QUEUE_SECONDS if told is not None and told.state is DriveState.QUEUED else 0.0
+            if loop.time() >= since + queued + audio_seconds + self._slack(slack):
                 return self._by_audio_time(drive_id)
             await asyncio.sleep(LOOK_SECONDS)
 

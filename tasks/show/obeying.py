@@ -1,6 +1,7 @@
 """From a person's command to a wish of the show."""
 
 import itertools
+import logging
 from uuid import UUID
 
 from tasks.show.commands import ShowCommand, listen
@@ -9,6 +10,8 @@ from tasks.show.control import Control, CutKind, Ending, EndKind
 from tasks.show.record import ShowRecord
 from tasks.show.rundown import SpeechCue, TextCue
 from tasks.show.timing import cue_seconds, idle_wrong
+
+log = logging.getLogger("studio.show")
 
 
 async def obey(run_id: UUID, control: Control, record: ShowRecord) -> None:
@@ -22,6 +25,8 @@ async def obey(run_id: UUID, control: Control, record: ShowRecord) -> None:
     numbers = itertools.count(1)
     async for command in listen(run_id):
         refused, cue = _carry_out(command, control, record, numbers)
+        if refused:
+            log.warning("not done do=%s reason=%s", command.do, refused)
         record.note_command(command, refused, cue=cue)
 
 

@@ -21,6 +21,8 @@ STREAMED = frozenset({"pcm", "speech", "pipe"})
 """Kinds of cues whose audio is sent from here, at the pace of speech, which nothing else may disturb."""
 MOST_FAILURES = 20
 """So many cues failed one after the other, and the show is over: nothing works any more."""
+CUT_AGAIN_SECONDS = 1.0
+"""While a show is held that could not be silenced, for the next try."""
 LONGEST_BREATH = 30.0
 """Between failing cues, so that a loop of them does not do nothing but call the vendor."""
 
@@ -87,7 +89,8 @@ class Performance:
             if say := self._control.next_say():
                 await self._perform(say, say.number, None)
             elif self._control.is_held:
-                await self._control.news()
+                await self._stage.hush()
+                await _within(CUT_AGAIN_SECONDS if self._stage.may_speak else None, self._control.news())
             else:
                 return
 
@@ -118,10 +121,10 @@ class Performance:
         is_silent = line.planned.cue.kind in SILENT
         while not playing.done():
             if ending := self._control.ending:
-                await self._stage.hush()
+                await self._cut(playing)
                 return CueOutcome.INTERRUPTED, str(ending.how)
             if cut := self._control.take_cut(speaks=not is_silent):
-                await self._stage.hush()
+                await self._cut(playing)
                 return CUT_OUTCOMES[cut], str(cut)
             if is_silent and (say := self._control.next_say()):
                 await self._perform(say, say.number, None)
@@ -132,6 +135,11 @@ class Performance:
         # It ended by itself before a skip could end it.
         self._control.take_cut(speaks=True)
         return self._outcome(line, playing)
+
+    async def _cut(self, playing: asyncio.Task[None]) -> None:
+        """End a cue: first the call that may be on its way, which would begin to speak after the cut."""
+        await let_go(playing)
+        await self._stage.hush()
 
     def _outcome(self, line: Line, playing: asyncio.Task[None]) -> tuple[CueOutcome, str]:
         error = playing.exception()
@@ -190,7 +198,7 @@ async def beside(control: Control, **helpers: Coroutine[Any, Any, None]) -> Asyn
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _within(seconds: float, awaited: Coroutine[Any, Any, None]) -> bool:
+async def _within(seconds: float | None, awaited: Coroutine[Any, Any, None]) -> bool:
     """Wait for something, but not longer; whether it came."""
     try:
         async with asyncio.timeout(seconds):

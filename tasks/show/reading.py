@@ -33,11 +33,16 @@ def _path(place: Place) -> str:
     return ".".join(parts[1:] if parts[:1] == ["rundown"] else parts)
 
 
+def _give_one_of(*, is_inner: bool) -> str:
+    kinds = [field for field in TELLING if not (is_inner and field == "loop")]
+    return f"Give the cue one of {', '.join(kinds)}.{' A loop cannot hold another one.' if is_inner else ''}"
+
+
 _WORDING = Wording(
     whole="rundown",
     path=_path,
     telling=TELLING,
-    choices=lambda _: f"Give the cue one of {', '.join(TELLING)}.",
+    choices=lambda field: _give_one_of(is_inner=".loop." in field),
     missing={
         "avatar": "Give the id of a digital human; `studio catalog zego` lists them.",
         "room": "Name the room that viewers join.",
@@ -93,7 +98,7 @@ async def _fetch(reference: str, path: Path) -> Path:
     except ValueError:
         is_object = False
     if not is_object:
-        raise _refused(f"{reference!r} is not s3://bucket/key.", "Upload the file: studio show start FILE.")
+        raise _refused(f"{reference!r} is not s3://bucket/key.", "`studio upload FILE` prints such an address.")
     bucket, key = split_reference(reference)
     if bucket not in get_settings().readable_buckets:
         allowed = ", ".join(sorted(get_settings().readable_buckets))
@@ -105,7 +110,7 @@ async def _fetch(reference: str, path: Path) -> Path:
             raise _refused(f"the file has {facts.size} bytes; the limit is {LARGEST_BYTES}.", "Divide the show.")
         return (await store.get_file(bucket, key, path, limit=LARGEST_BYTES)).path
     except ObjectMissing:
-        fix = "Check the spelling, or upload it: studio show start FILE."
+        fix = "Check the spelling; `studio upload FILE` prints the address of a file."
         raise _refused(f"{reference} does not exist.", fix) from None
 
 

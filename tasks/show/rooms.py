@@ -59,8 +59,8 @@ async def take_room(ledger: "Ledger", account: str, room: str, *, run_id: str, r
     if others:
         await ledger.release_claim(name, own)
         raise RoomTaken(
-            f"room {room} still has the stream of run {others[0].reserved_by}, which has died since "
-            f"{_told(others[0].created_at)}.",
+            f"room {room} still has the stream of run {others[0].reserved_by}, begun {_told(others[0].created_at)}, "
+            "whose show has died.",
             fix="`close-streams` closes it within two minutes; start the show again then.",
         )
 

@@ -281,7 +281,7 @@ class ShowRequest(Form):
         "",
         max_length=2048,
         title="Rundown file",
-        description="Instead: s3:// address of a YAML or JSON file; `studio show start FILE` uploads one.",
+        description="Instead: s3:// address of a YAML or JSON file; `studio upload FILE` prints one.",
         json_schema_extra=at(1),
     )
 

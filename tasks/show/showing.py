@@ -19,7 +19,7 @@ from prefect.states import Cancelled, Completed, Failed
 
 from tasks.show.account import ZegoAccount
 from tasks.show.contract import CueOutcome, OpenStream, PerformedCue
-from tasks.show.control import AS_WISHED, Ending
+from tasks.show.control import AS_WISHED, Ending, EndKind
 from tasks.show.record import Line, ShowManifest, ShowRecord, what_of
 
 CUES_KEY = "show-cues"
@@ -89,7 +89,9 @@ def describe(record: ShowRecord) -> str:
     told = f"{len(record.lines)} cues so far" if record.ending is None else str(record.ending)
     failed = record.count(CueOutcome.FAILED)
     held = f", {HELD}" if record.ending is None and record.is_held else ""
-    return f"**{title}**: {told}{f', {failed} failed' if failed else ''}{held}"
+    refused = next((asked for asked in reversed(record.asked_for) if asked.refused), None)
+    undone = f"; not done: {refused.do} ({refused.refused})" if refused else ""
+    return f"**{title}**: {told}{f', {failed} failed' if failed else ''}{held}{undone}"
 
 
 def _row(line: PerformedCue) -> dict[str, str]:
@@ -169,7 +171,7 @@ def tell_ended(manifest: ShowManifest, location: str) -> None:
 def show_state(shown: Shown) -> State[Any]:
     """Completed when the show ended as somebody wished and no cue failed; else failed, so that nobody overlooks it."""
     message = _told(shown)
-    if shown.ending.how not in AS_WISHED:
+    if shown.ending.how not in AS_WISHED or (shown.ending.how is EndKind.HARD_END and not _has_begun(shown.manifest)):
         return Failed(name="Broken off", message=message)
     failed = _count(shown.manifest, CueOutcome.FAILED)
     if failed:
@@ -190,6 +192,10 @@ def _told(shown: Shown) -> str:
     seconds = stream.get("seconds")
     lived = f", the stream lived for {_minutes(float(seconds))}" if isinstance(seconds, int | float) else ""
     return f"{shown.ending}; {done} of {len(cues)} cues done{lived}. Record: {shown.location}"
+
+
+def _has_begun(manifest: ShowManifest | None) -> bool:
+    return manifest is not None and _count(manifest, CueOutcome.NOT_REACHED) < len(manifest.cues)
 
 
 def _count(manifest: ShowManifest | None, outcome: CueOutcome) -> int:

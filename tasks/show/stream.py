@@ -9,12 +9,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.errors import (
-    AmbiguousSubmit,
     ProviderBusy,
     ProviderError,
     ProviderRejected,
     ProviderUnavailable,
     RenderFailed,
+    StreamInDoubt,
     StudioError,
 )
 from tasks.ledger import Entry, Intent, Limits, State, StreamEvent
@@ -76,7 +76,7 @@ async def open_stream(
         ProviderRejected: the vendor refused for good.
         ProviderBusy: no stream was free for ``busy_patience_seconds``.
         ProviderUnavailable: the vendor could not be reached for as long; there is no stream.
-        AmbiguousSubmit: nobody knows whether there is a stream, as the vendor does not answer any more.
+        StreamInDoubt: nobody knows whether there is a stream, as the vendor does not answer any more.
         StudioError: this run has had a stream, or one of an earlier start of it cannot be closed.
     """
     room = plan.rundown.room
@@ -160,6 +160,7 @@ async def _reserve(account: ZegoAccount, ledger: "Ledger", plan: ShowPlan, *, ru
             "room_id": rundown.room,
             "ttl": plan.ttl,
             "max_idle": rundown.idle_seconds,
+            "hard_end": plan.hard_end.isoformat() if plan.hard_end else "",
             "run_count": run_count,
         },
         estimate=estimate,
@@ -200,8 +201,8 @@ async def _closed_on_error(account: ZegoAccount, ledger: "Ledger", entry: Entry)
         raise
 
 
-def _in_doubt(entry: Entry, error: ProviderError) -> AmbiguousSubmit:
-    return AmbiguousSubmit(
+def _in_doubt(entry: Entry, error: ProviderError) -> StreamInDoubt:
+    return StreamInDoubt(
         f"nobody knows whether {PROVIDER} created stream {stream_id_of(entry)}: {error.message}",
         provider=PROVIDER,
         fix="Nothing to do: `close-streams` looks every minute and closes it as soon as the vendor answers. It ends by "

@@ -159,7 +159,7 @@ def length_problems(rundown: Rundown, cues: Sequence[PlannedCue | PlannedLoop]) 
 def idle_problems(rundown: Rundown, cues: Sequence[Place]) -> list[Problem]:
     """Texts behind which the vendor might end the stream as idle, if no callback tells when they have been spoken."""
     found = ((place, idle_wrong(place.cue, rundown.idle_seconds)) for place in cues)
-    fix = "Raise idle_seconds of the show to that, or divide the text."
+    fix = "Raise it, or divide the text."
     return [place.problem("text", wrong, fix) for place, wrong in found if wrong]
 
 
@@ -173,8 +173,8 @@ def idle_wrong(cue: SimpleCue, idle_seconds: float) -> str:
     if needed <= idle_seconds:
         return ""
     return (
-        f"without callbacks nothing may be said for {silence:.0f} s at its end, as its length is only estimated; with "
-        f"an idle end of {idle_seconds:g} s the vendor could end the stream. It takes one of {needed} s."
+        f"its end is only estimated, so up to {silence:.0f} s of silence may follow it, and ZEGO ends a stream that is "
+        f"silent for idle_seconds ({idle_seconds:g}). idle_seconds must be at least {needed}."
     )
 
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 
-from tasks.errors import StudioError
+from tasks.errors import ProviderRejected, StudioError
 from tasks.providers.zego.envelope import StreamGone
 from tasks.show.control import Control, Ending, EndKind
 from tasks.show.cues import Played, Stage
@@ -17,6 +17,8 @@ IDLE_SHARE = 1 / 3
 KEEP_SECONDS = 4.0
 """For one try to keep the stream alive. A call that hangs must leave time for the next one."""
 AGAIN_SECONDS = 2.0
+REFUSED_SECONDS = 10.0
+"""After an answer that will hardly be another one at the next try."""
 LOOK_SECONDS = 10.0
 ASK_SECONDS = 10.0
 SLEEP_SECONDS = 30.0
@@ -41,8 +43,8 @@ async def stay_alive(stage: Stage, control: Control, idle_seconds: float) -> Non
             control.end(Ending(how=EndKind.STREAM_ENDED, reason=str(error)))
             return
         except (StudioError, TimeoutError) as error:
-            log.warning("not kept alive task=%s error=%s", stage.task_id, type(error).__name__)
-            await asyncio.sleep(AGAIN_SECONDS)
+            log.warning("not kept alive task=%s cause=%r", stage.task_id, error)
+            await asyncio.sleep(REFUSED_SECONDS if isinstance(error, ProviderRejected) else AGAIN_SECONDS)
 
 
 async def _keep_alive(stage: Stage) -> None:
@@ -56,6 +58,7 @@ async def _keep_alive(stage: Stage) -> None:
         async with asyncio.timeout(KEEP_SECONDS):
             await stage.send(lambda: _silence(stage.rundown.sample_rate), Played())
             await asyncio.sleep(SILENCE_SECONDS)
+        stage.may_speak = False
         stage.quiet_since = asyncio.get_running_loop().time()
     log.info("kept alive task=%s", stage.task_id)
 

@@ -8,10 +8,12 @@ that the first pass sees what was left while no studio ran; `reconcile` looks ev
 import asyncio
 import logging
 from datetime import timedelta
+from itertools import chain, repeat
 
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
+from tasks.errors import StudioError
 from tasks.ledger.opening import open_ledger
 from tasks.show.contract import PROVIDER
 from tasks.show.rooms import NOT_ENDED
@@ -21,6 +23,7 @@ QUIET = timedelta(hours=1)
 """A stream whose Create was lost on the way may still appear for a while after its show was given up."""
 WAKE_SECONDS = 5.0
 """A show is not held up for longer by a Prefect server that does not answer; the next look wakes the passes."""
+FIRST_LOOK_SECONDS = 3.0
 LOOK_SECONDS = 30.0
 REST_SECONDS = 20.0
 
@@ -44,8 +47,9 @@ async def wake_reaper() -> None:
 
 async def keep_awake() -> None:
     """Wake the passes again, whoever has laid them to rest since; never returns."""
-    while True:
-        await asyncio.sleep(LOOK_SECONDS)
+    # A pass may have missed this show's row and gone to sleep just as it was written.
+    for pause in chain([FIRST_LOOK_SECONDS], repeat(LOOK_SECONDS)):
+        await asyncio.sleep(pause)
         await wake_reaper()
 
 
@@ -55,14 +59,17 @@ async def rest_if_idle() -> bool:
     Raises:
         StudioError: the ledger cannot be opened.
     """
-    if await _is_needed() or not await _lay_to_rest():
-        return False
-    # A show that reserved its stream between the look and the pause may have found the passes awake.
     if await _is_needed():
+        return False
+    rests = await _lay_to_rest()
+    # A show that reserved its stream between the look and the pause may have found the passes awake. And a pause that
+    # nobody has confirmed may have been made.
+    if await _is_needed_for_sure():
         await wake_reaper()
         return False
-    log.info("passes rest until the next show deployment=%s", DEPLOYMENT)
-    return True
+    if rests:
+        log.info("passes rest until the next show deployment=%s", DEPLOYMENT)
+    return rests
 
 
 async def _lay_to_rest() -> bool:
@@ -77,6 +84,14 @@ async def _lay_to_rest() -> bool:
         log.warning("passes not laid to rest deployment=%s error=%s", DEPLOYMENT, type(error).__name__)
         return False
     return True
+
+
+async def _is_needed_for_sure() -> bool:
+    try:
+        return await _is_needed()
+    except StudioError as error:
+        log.warning("not known whether passes are needed cause=%r", error)
+        return True
 
 
 async def _is_needed() -> bool:

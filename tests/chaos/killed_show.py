@@ -7,7 +7,7 @@ from typing import Any
 from tasks.ledger.opening import open_ledger
 from tasks.providers.zego.client import ZegoClient
 from tasks.show.account import ZegoAccount
-from tasks.show.beating import Heartbeat
+from tasks.show.beating import BEAT_SECONDS, Heartbeat
 from tasks.show.closing import close_stream
 from tasks.show.contract import ShowPlan
 from tasks.show.rundown import Rundown
@@ -37,7 +37,9 @@ def a_plan(room: str, *, ttl: int = 600, idle_seconds: int = 300) -> ShowPlan:
     return ShowPlan(rundown=rundown, cues=[], seconds=1, ttl=ttl, hard_end=None)
 
 
-async def show(address: dict[str, Any], run_id: str, streaming: str, seconds: float = 60) -> dict[str, Any]:
+async def show(
+    address: dict[str, Any], run_id: str, streaming: str, seconds: float = 60, beat_seconds: float = BEAT_SECONDS
+) -> dict[str, Any]:
     """Be on air for a while, and close the stream.
 
     Args:
@@ -45,11 +47,12 @@ async def show(address: dict[str, Any], run_id: str, streaming: str, seconds: fl
         run_id: of the show.
         streaming: file that is made once the stream streams.
         seconds: how long it stays on air.
+        beat_seconds: between two signs of life, once its stream is created.
     """
     account = account_at(**address)
     async with open_ledger() as ledger:
         stream = await open_stream(account, ledger, a_plan(run_id), run_id=run_id, run_count=1)
-        async with Heartbeat(ledger, stream.entry):
+        async with Heartbeat(ledger, stream.entry, every=beat_seconds):
             try:
                 await wait_streaming(account, ledger, stream)
                 await asyncio.to_thread(Path(streaming).touch)

@@ -1,6 +1,7 @@
 """Live shows through everything: the form, the deployment, the sandbox's streams, the record in the archive."""
 
 import asyncio
+import itertools
 import json
 import sqlite3
 import time
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from tasks.show.commands import KEY_PREFIX, ShowCommand
+from tasks.show.contract import PerformedCue
 from tasks.show.record import ShowManifest
 from tests.e2e.api import StudioApi
 from tests.media_files import write_sound
@@ -150,8 +152,17 @@ def test_every_cue_was_performed_in_its_order(manifest: ShowManifest) -> None:
         *("7.1", "7.2", "7.1", "7.2"),
     ]
     assert {cue.outcome.value for cue in manifest.cues} == {"done"}
-    assert all(cue.drift_seconds is not None for cue in manifest.cues)
-    assert manifest.cues[0].drift_seconds == pytest.approx(0, abs=0.5)
+    for before, cue in itertools.pairwise(manifest.cues):
+        assert cue.planned_at == pytest.approx(before.planned_at + before.planned_seconds, abs=0.01)
+        late = seconds_between(manifest.cues[0], cue) - cue.planned_at
+        assert cue.drift_seconds == pytest.approx(late, abs=0.01)
+
+
+def seconds_between(earlier: PerformedCue, later: PerformedCue) -> float:
+    """From the begin of one cue to that of another."""
+    assert earlier.began_at is not None
+    assert later.began_at is not None
+    return (later.began_at - earlier.began_at).total_seconds()
 
 
 def test_ends_were_told_by_callbacks(live: StudioApi, manifest: ShowManifest) -> None:
@@ -309,7 +320,8 @@ def test_second_show_in_a_room_is_refused_with_the_reason(live: StudioApi) -> No
 
 def test_hard_end_is_kept(live: StudioApi) -> None:
     """However long the words are, the show is over when it has to be."""
-    run = live.wait(start(live, spoken("short", [{"text": LONG}], most_minutes=0.1)))
+    # Counted from the checks on: it leaves time until the first word, and is long before the last one.
+    run = live.wait(start(live, spoken("short", [{"text": LONG}], most_minutes=0.4)))
 
     found = manifest_of(live, run)
     assert run["state"]["type"] == "COMPLETED", run["state"]["message"]
@@ -337,5 +349,6 @@ def test_bad_rundown_is_refused_before_anything_is_created(live: StudioApi) -> N
 
 
 def test_no_stream_is_left(live: StudioApi) -> None:
-    """After everything above nothing is alive at the vendor."""
+    """After everything above nothing is alive at the vendor, and no stream ever had two sockets at once."""
     until(lambda: all(stream["ended"] for stream in truth(live)["streams"]))
+    assert truth(live)["second_sockets"] == 0

@@ -80,7 +80,11 @@ def outcome(studio: StudioApi, run_id: str, kind: str) -> str:
 
 @pytest.fixture(scope="module")
 def on_air(studio: StudioApi, rundown: Path) -> str:
-    """The run of a show that is in its long pause."""
+    """The run of a show that is in its long pause, until ``test_commands_act``, the last that takes it, stops it.
+
+    There is one for the module, as its start takes long, and the tests that take it run in their order: each leaves the
+    show on air for the next one.
+    """
     code, answer = ask(studio, "start", str(rundown), "--detach")
     assert code == 0, answer
     wait_until(lambda: outcome(studio, answer["run_id"], "pause") == "on air")

@@ -24,6 +24,7 @@ from tests.servers.sandbox import SandboxServer, one_sandbox  # noqa: F401 - a f
 
 EVIL = "<script>window.ran=1</script><img src=x onerror='window.ran=2'>"
 TEXT = "Good evening, and welcome to the show."
+PATIENCE = 30_000
 LEVEL = "() => Number(document.querySelector('#meter').getAttribute('aria-valuenow'))"
 
 
@@ -103,12 +104,15 @@ def told() -> list[str]:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
     chromium = shutil.which("chromium")
     assert chromium, "apt-get install chromium"
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         context = playwright.chromium.launch_persistent_context(
             tmp_path_factory.mktemp("profile"), executable_path=chromium, args=QUIET
         )
         yield context
         context.close()
+    # Back to Playwright's own, as it holds for all modules of the process.
+    expect.set_options(timeout=None)
 
 
 @pytest.fixture
@@ -201,7 +205,7 @@ def test_the_queue_and_the_past_are_told(stage: Stage, page: Page) -> None:
     assert page.evaluate("window.ran") is None
     stage.do(lambda: stage.task.actions.append(Action(action="802_921474")))
     expect(page.locator("#gesture")).to_have_text("Action 802_921474")
-    expect(page.locator("#gesture")).to_be_hidden(timeout=10_000)
+    expect(page.locator("#gesture")).to_be_hidden()
 
 
 def test_a_stream_that_ended_says_how(stage: Stage, page: Page) -> None:
@@ -230,7 +234,7 @@ def test_the_page_survives_the_sandbox(stage: Stage, page: Page) -> None:
     page.context.set_offline(True)
     expect(page.locator("#lost")).to_be_visible()
     page.context.set_offline(False)
-    expect(page.locator("#lost")).to_be_hidden(timeout=10_000)
+    expect(page.locator("#lost")).to_be_hidden()
     stage.say(TEXT)
     page.wait_for_function(f"{LEVEL} > 30")
 

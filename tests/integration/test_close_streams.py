@@ -204,7 +204,7 @@ async def test_a_show_that_others_laid_to_rest_its_passes_wakes_them_again(
     passes: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While a show lives its passes are awake, whatever a pass, a person or a registration does to them."""
-    monkeypatch.setattr(waking, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(waking, "FIRST_LOOK_SECONDS", 0.1)
     async with get_client() as client:
         await client.pause_deployment(passes)
 

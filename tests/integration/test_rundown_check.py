@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,29 @@ def test_there_are_enough_ways_to_get_it_wrong() -> None:
 
     assert len(names) == len(set(names))
     assert len(names) >= 25
+
+
+async def test_what_needs_the_drive_socket_is_refused_unless_its_certificate_is_accepted(
+    tmp_path: Path, account: ZegoAccount
+) -> None:
+    """With the block as it is by default streamed cues would fail on air, and a long pause would end the stream."""
+    careful = replace(account, unverified_socket=False)
+    pauses = {"loop": [HELLO, {"pause": 119}, {"pause": 120}], "times": 2}
+    streamed = [
+        {"recording": "s3://staging/show/good.mp3"},
+        {"script": "Good evening."},
+        {"pipe": "live", "seconds": 5},
+    ]
+
+    with pytest.raises(RequestRefused) as refused:
+        await plan_of(GOOD | {"cues": [HELLO, *streamed, pauses]}, tmp_path, careful)
+
+    fields = [problem.field for problem in refused.value.problems]
+    assert fields == ["cues.2.recording", "cues.3.script", "cues.4.pipe", "cues.5.loop.3.pause"]
+    assert {"Accept the drive socket's certificate unseen" in problem.fix for problem in refused.value.problems} == {
+        True
+    }
+    assert (await plan_of(GOOD, tmp_path, careful)).ttl > 0
 
 
 async def test_everything_wrong_is_told_at_once(tmp_path: Path, account: ZegoAccount) -> None:
@@ -223,7 +247,7 @@ async def test_rundown_file_is_read_from_the_store(tmp_path: Path, server: Seawe
 
     with plain_steps():
         rundown = await read_show({"file": "s3://staging/shows/good.yaml"}, tmp_path)
-        with pytest.raises(RequestRefused, match=r"does not exist.*studio show start FILE"):
+        with pytest.raises(RequestRefused, match=r"does not exist.*studio upload FILE"):
             await read_show({"file": "s3://staging/shows/none.yaml"}, tmp_path)
         with pytest.raises(RequestRefused, match="the limit is 1048576"):
             await read_show({"file": "s3://staging/shows/large.yaml"}, tmp_path)
@@ -255,5 +279,9 @@ async def test_steps_are_seen_and_say_nothing_odd(
     with caplog.at_level(logging.INFO):
         assert await show() > 120
 
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    # What Prefect itself has to tell of its server is no matter of the steps.
+    concerned = ("studio.", "prefect.engine", "prefect.flow_runs", "prefect.task_runs")
+    told = [record for record in caplog.records if record.name.startswith(concerned)]
+    assert told
+    assert not [record.getMessage() for record in told if record.levelno >= logging.WARNING]
     assert sandbox.zego_server_secret not in caplog.text

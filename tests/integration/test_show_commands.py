@@ -12,7 +12,9 @@ from uuid import UUID
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
+from prefect.flow_engine import run_flow_async
 from prefect.runtime import flow_run
+from prefect.states import Pending
 from prefect.testing.utilities import prefect_test_harness
 
 from tasks.show import commands
@@ -136,6 +138,25 @@ async def test_commands_of_an_earlier_try_are_ignored(prefect_server: None, monk
     await listening()
 
     assert heard == ["pause"]
+
+
+async def test_what_was_asked_before_a_show_began_holds(prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever stops a show that still waits for its process is heard: it would cost money otherwise."""
+    monkeypatch.setattr(commands, "LOOK_SECONDS", 0.05)
+    heard: list[str] = []
+
+    @flow
+    async def listening() -> None:
+        async for command in listen(UUID(str(flow_run.get_id()))):
+            heard.append(command.do)
+            break
+
+    async with get_client() as client:
+        run = await client.create_flow_run(listening, state=Pending())
+    await send_command(run.id, ShowCommand(do="stop"))
+    await run_flow_async(listening, flow_run=run)
+
+    assert heard == ["stop"]
 
 
 async def test_commands_survive_an_outage_of_prefect(

@@ -210,7 +210,7 @@ async def test_say_in_a_pause_is_heard_at_once_and_the_pause_goes_on(sandbox: Sa
 
 async def test_hard_end_cuts_the_word_and_leaves_the_rest(sandbox: SandboxServer) -> None:
     """At the hard end the stream is closed, whatever is being said."""
-    plan = make_plan([{"text": LONG}, {"text": "Never."}], hard_end=datetime.now(UTC) + timedelta(seconds=2.5))
+    plan = make_plan([{"text": LONG}, {"text": "Never."}], hard_end=datetime.now(UTC) + timedelta(seconds=10))
 
     async with show_of(sandbox, plan) as show:
         await show.perform()
@@ -296,7 +296,7 @@ async def test_stream_that_ends_in_a_pause_is_noticed(sandbox: SandboxServer, mo
     async with playing(sandbox, plan) as (show, task):
         await show.until_on_air("1")
         await show.account.client.stop(show.stream.task_id)
-        await asyncio.wait_for(task, 10)
+        await asyncio.wait_for(task, 30)
 
     assert show.record.ending is not None
     assert show.record.ending.how is EndKind.STREAM_ENDED

@@ -156,7 +156,8 @@ async def test_false_callback_leaves_a_healthy_show_alone(
         asked.append(task_id)
         return await real(self, task_id)
 
-    plan = make_plan([{"text": "Somewhat more than a second, and a little more."}, {"text": "Next."}])
+    # So long that the vendor has been asked well before its end.
+    plan = make_plan([{"text": "Somewhat more than ten seconds, and a little more. " * 3}, {"text": "Next."}])
     async with playing(sandbox, plan) as (show, task):
         await show.until_on_air("1")
         monkeypatch.setattr(ZegoClient, "stream_status", counted)

@@ -76,7 +76,7 @@ async def test_one_source_is_wanted(tmp_path: Path, raw: dict[str, Any]) -> None
 @pytest.mark.parametrize("file", ["show.yaml", "/srv/show.yaml", "https://example.com/show.yaml", "s3://staging"])
 async def test_file_must_be_an_object(tmp_path: Path, file: str) -> None:
     """A path on somebody's machine is no address for a worker."""
-    with pytest.raises(RequestRefused, match=r"file: .*studio show start FILE"):
+    with pytest.raises(RequestRefused, match=r"file: .*studio upload FILE"):
         await read_show.fn({"file": file}, tmp_path)
 
 

@@ -46,7 +46,7 @@ def check_media_reference(reference: str) -> str:
         return reference
     raise ValueError(
         f"{reference!r} is neither s3://bucket/key nor https://host/path. "
-        "Local files work from the command line only, which uploads them first; `studio upload FILE` prints an address."
+        "Local files work from the command line only: `studio render` uploads them first, as does `studio upload FILE`."
     )
 
 

@@ -1,6 +1,7 @@
 """What all tests share: a home folder of their own, and no setting of a person's shell."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ settings.load_profile("studio")
 
 for name in [name for name in os.environ if name.startswith(("STUDIO_", "PREFECT_"))]:
     del os.environ[name]
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and all commands that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def decode_mono(path: Path, rate: int, *, max_seconds: float | None = None, fiel
         with av.open(str(path)) as container:
             if not container.streams.audio:
                 raise _refused(field, f"{path.name} has no sound track.", "Give a file with a voice in it.")
-            for block in _decode_blocks(container, rate, limit):
+            for block in decode_blocks(container, rate, limit):
                 samples += block.tobytes()
                 if len(samples) > limit * rate * 4:
                     raise _refused(field, f"{path.name} is longer than {limit:g} s.", "Cut it into shorter parts.")
@@ -119,7 +119,17 @@ def decode_mono(path: Path, rate: int, *, max_seconds: float | None = None, fiel
     return np.frombuffer(samples, np.float32)
 
 
-def _decode_blocks(container: av.container.InputContainer, rate: int, limit: float) -> Iterator[Wave]:
+def decode_blocks(container: av.container.InputContainer, rate: int, limit: float) -> Iterator[Wave]:
+    """The first sound track as mono float samples, block by block as it is decoded; damaged packets are skipped.
+
+    Args:
+        container: an open file with sound.
+        rate: of the samples, in Hz.
+        limit: seconds; a little more may come, for whoever refuses longer files.
+
+    Raises:
+        av.FFmpegError, OSError, ValueError: it cannot be decoded any further.
+    """
     stream = container.streams.audio[0]
     origin = float(Fraction(container.start_time or 0, av.time_base))
     blocks = MonoBlocks(rate, origin, limit + 1)
@@ -134,7 +144,7 @@ def _decode_blocks(container: av.container.InputContainer, rate: int, limit: flo
             yield from blocks.feed(frame)
     yield from blocks.flush()
     if broken:
-        log.warning("damaged sound packets skipped file=%s packets=%d", container.name, broken)
+        log.warning("damaged sound packets skipped file=%s packets=%d", Path(container.name).name, broken)
 
 
 def _refused(field: str, wrong: str, fix: str) -> MediaRefused:

@@ -1,14 +1,12 @@
 """Sound from any file as PCM for a drive: signed 16-bit little-endian, mono, decoded piece by piece."""
 
-import logging
 from collections.abc import AsyncGenerator, Generator, Iterator
-from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 
-from tasks.audio import MonoBlocks, Wave
+from tasks.audio import Wave, decode_blocks
 from tasks.errors import StudioError
 from tasks.show.ahead import read_ahead
 from tasks.show.rundown import LONGEST_HOURS
@@ -17,8 +15,6 @@ from tasks.sniff import HEAD_BYTES, file_type
 SAMPLE_BYTES = 2
 PIECE_SECONDS = 1.0
 _LONGEST_SECONDS = LONGEST_HOURS * 3600
-
-log = logging.getLogger("studio.pcm")
 
 
 class Unplayable(StudioError):
@@ -64,7 +60,7 @@ def _blocks(path: Path, rate: int) -> Iterator[Wave]:
         with _open(path) as container:
             if not container.streams.audio:
                 raise _unplayable(path, "has no sound track", "Give a file with a voice in it.")
-            for block in _decoded(container, rate):
+            for block in decode_blocks(container, rate, _LONGEST_SECONDS):
                 samples += len(block)
                 if samples > _LONGEST_SECONDS * rate:
                     raise _unplayable(path, f"is longer than {LONGEST_HOURS} h", "Cut it into shorter parts.")
@@ -86,24 +82,6 @@ def _open(path: Path) -> av.container.InputContainer:
         raise _unplayable(path, f"is {found.name}", "Give a WAV, MP3, M4A, FLAC or OGG recording.")
     only = {"protocol_whitelist": "file", "format_whitelist": found.demuxer}
     return av.open(str(path), format=found.demuxer, options=only)
-
-
-def _decoded(container: av.container.InputContainer, rate: int) -> Iterator[Wave]:
-    stream = container.streams.audio[0]
-    origin = float(Fraction(container.start_time or 0, av.time_base))
-    blocks = MonoBlocks(rate, origin, _LONGEST_SECONDS + 1)
-    broken = 0
-    for packet in container.demux(stream):
-        try:
-            frames = packet.decode()
-        except av.InvalidDataError:
-            broken += 1
-            continue
-        for frame in frames:
-            yield from blocks.feed(frame)
-    yield from blocks.flush()
-    if broken:
-        log.warning("damaged sound packets skipped file=%s packets=%d", Path(container.name).name, broken)
 
 
 def _unplayable(path: Path, wrong: str, fix: str) -> Unplayable:
